@@ -1,0 +1,143 @@
+"""Every error that umbel raises, in one tree.
+
+UmbelError
+ ├─ ConfigurationError
+ │   ├─ UnknownOption        a setting, keyword or flag that does not exist, with the nearest that does
+ │   ├─ AppNotFound          no app where it was looked for; lists every place tried
+ │   ├─ NoResultBackend      a result was asked for and no backend keeps any
+ │   └─ MissingExtra         a feature needs a package that is not installed
+ ├─ StoreError               a broker or result store refused or could not be reached
+ │   ├─ StoreFull            no room left on its disk
+ │   ├─ StoreBusy            another process held its lock for too long
+ │   └─ StoreUnsuitable      it cannot keep umbel's promises (file system, version)
+ ├─ PublishError             a message could not be handed to the broker; carries the message
+ ├─ WireError
+ │   ├─ EncodeError          a value that the serializer cannot write
+ │   ├─ DecodeError          bytes that are not a task message; names the field
+ │   └─ ContentDisallowed    a content type that is not accepted
+ ├─ NotRegistered            (also a KeyError) no task of that name
+ ├─ WorkerLostError          the process that ran the task is gone
+ ├─ TaskRevokedError         the task was revoked, or expired
+ ├─ TimeoutError             (also the built-in TimeoutError) waited long enough
+ ├─ Ignore                   raised by a task: record nothing
+ └─ Reject                   raised by a task: back to the queue, or to the dead letters
+"""
+
+from __future__ import annotations
+
+import builtins
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class UmbelError(Exception):
+    """The root of the tree."""
+
+
+class ConfigurationError(UmbelError):
+    """Something is set up in a way that cannot work."""
+
+
+class UnknownOption(ConfigurationError, TypeError):
+    """A name that is not an option. The message ends with the nearest name that is."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        super().__init__(f"{what}: unknown name {name!r}{hint}")
+        self.name = name
+        self.nearest = near[0] if near else None
+
+
+class AppNotFound(ConfigurationError):
+    """No app was found; the message lists every place that was tried and what was there."""
+
+
+class NoResultBackend(ConfigurationError):
+    """A result was asked for, and no result backend is configured."""
+
+
+class MissingExtra(ConfigurationError):
+    """A feature needs a package that is not installed; the message is the line that installs it."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs a package that is not installed: pip install 'umbel[{extra}]'")
+        self.extra = extra
+
+
+class StoreError(UmbelError):
+    """A broker or a result store refused, or could not be reached."""
+
+
+class StoreFull(StoreError):
+    """No room is left where the store keeps its files."""
+
+
+class StoreBusy(StoreError):
+    """Another process held the store's lock for longer than the deadline."""
+
+
+class StoreUnsuitable(StoreError):
+    """The store cannot keep the promises: a network file system, a schema of a newer version."""
+
+
+class PublishError(UmbelError):
+    """The broker did not take the message in time. Nothing was accepted; ``message`` can be sent again."""
+
+    def __init__(self, text: str, message: Any = None) -> None:
+        super().__init__(text)
+        self.message = message
+
+
+class WireError(UmbelError):
+    """Something could not be turned into bytes, or bytes into something."""
+
+
+class EncodeError(WireError):
+    """A value that the serializer cannot write; the message names its type."""
+
+
+class DecodeError(WireError):
+    """Bytes that are not a task message. ``field`` names the part that is wrong."""
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"{field}: {why}")
+        self.field = field
+        self.why = why
+
+
+class ContentDisallowed(WireError):
+    """The content type is not among those accepted; the content was not looked at."""
+
+
+class NotRegistered(UmbelError, KeyError):
+    """No task of this name is registered."""
+
+    def __str__(self) -> str:
+        return repr(self.args[0]) if len(self.args) == 1 else super().__str__()
+
+
+class WorkerLostError(UmbelError):
+    """The process that ran the task ended before the task did."""
+
+
+class TaskRevokedError(UmbelError):
+    """The task was revoked, or was not started before it expired."""
+
+
+class TimeoutError(UmbelError, builtins.TimeoutError):
+    """The result was not there in time. The task goes on."""
+
+
+class Ignore(UmbelError):
+    """Raised by a task: settle the message and record nothing."""
+
+
+class Reject(UmbelError):
+    """Raised by a task: give the message back (``requeue=True``) or put it among the dead letters."""
+
+    def __init__(self, reason: str = "rejected by the task", requeue: bool = False) -> None:
+        super().__init__(reason, requeue)
+        self.reason = reason
+        self.requeue = requeue

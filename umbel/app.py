@@ -1,0 +1,292 @@
+"""The app: where tasks are declared, settings are kept and brokers are reached from."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, tzinfo
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+
+from umbel import clock, current, plug
+from umbel.call import NO_OPTIONS
+from umbel.errors import ConfigurationError, NoResultBackend, UnknownOption
+from umbel.ports import Broker, ResultBackend
+from umbel.publisher import Publisher
+from umbel.registry import TaskRegistry
+from umbel.result import AsyncResult
+from umbel.serial import accepted
+from umbel.settings.loader import Settings
+from umbel.task import Task, from_function
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Umbel:
+    """An app. Making one connects to nothing and reads no configuration.
+
+    ``main`` is the name that tasks of ``__main__`` get in front. ``broker`` and ``backend`` are URLs; without a
+    broker, an SQLite file of the project is used, and without a backend the broker's own store where it has one.
+    ``include`` names modules that a worker imports. Further keywords are settings; one that does not exist raises
+    ``UnknownOption``.
+    """
+
+    def __init__(
+        self,
+        main: str = "tasks",
+        *,
+        broker: str | None = None,
+        backend: str | None = None,
+        include: Sequence[str] = (),
+        set_as_current: bool = True,
+        **settings: Any,
+    ) -> None:
+        given = {"broker_url": broker, "result_backend": backend, "include": tuple(include) or None}
+        self.main = main
+        self.clock: clock.Clock = clock.SystemClock()
+        self.conf = Settings(constructor={k: v for k, v in given.items() if v is not None} | settings)
+        self.tasks = TaskRegistry()
+        self.publisher = Publisher(self)
+        self._discovered: list[tuple[Iterable[str] | Callable[[], Iterable[str]], str | None]] = []
+        self._broker: Broker | None = None
+        self._backend: ResultBackend | None = None
+        current.join(self)
+        if set_as_current:
+            current.choose(self)
+
+    def __repr__(self) -> str:
+        return f"<Umbel {self.main}>"
+
+    # -- tasks --------------------------------------------------------------------------------------------------
+
+    @property
+    def Task(self) -> type[Task[..., Any]]:  # noqa: N802  a class, read as one
+        """The class below which class-based tasks are written."""
+        return Task
+
+    @overload
+    def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
+
+    @overload
+    def task(
+        self, *, bind: bool, name: str | None = ..., base: type[Task[..., Any]] | None = ..., **options: Any
+    ) -> Callable[[Callable[Concatenate[Any, P], R]], Task[P, R]]: ...
+
+    @overload
+    def task(
+        self, *, name: str | None = ..., base: type[Task[..., Any]] | None = ..., **options: Any
+    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+
+    def task(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        bind: bool = False,
+        base: type[Task[..., Any]] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Make a function a task, with or without options: ``@app.task``, ``@app.task(queue="mail")``.
+
+        ``bind=True`` hands the task itself to the function as its first argument; ``base`` is a subclass of ``Task``.
+        The options are the attributes of ``Task``; one that does not exist raises ``UnknownOption``.
+        """
+        chosen = base if base is not None else Task
+        for option in options:
+            if option not in Task.OPTIONS and (option.startswith("_") or not hasattr(chosen, option)):
+                raise UnknownOption("@task option", option, Task.OPTIONS | {"name", "bind", "base"})
+
+        def declare(body: Callable[..., Any]) -> Task[..., Any]:
+            if not callable(body) or not hasattr(body, "__name__"):
+                raise ConfigurationError(f"@app.task takes a function, not {body!r}")
+            task_name = name if name is not None else self.name_for(body)
+            return self.register_task(
+                from_function(self, body, name=task_name, bind=bind, base=chosen, options=options)
+            )
+
+        return declare if function is None else declare(function)
+
+    def name_for(self, function: Callable[..., Any]) -> str:
+        """``module.function``; a function of ``__main__`` gets the app's name in front."""
+        module = self.main if function.__module__ == "__main__" else function.__module__
+        return f"{module}.{function.__name__}"
+
+    def register_task(self, task: Task[P, R]) -> Task[P, R]:
+        """Add an instance of a task class.
+
+        Raises ``ConfigurationError`` when it has no name, or one that another function has.
+        """
+        if isinstance(task, type):
+            raise ConfigurationError(f"register_task takes an instance: register_task({task.__name__}())")
+        if not task.name and type(task) is not Task:
+            task.name = f"{type(task).__module__}.{type(task).__name__}"
+        known = self.tasks.register(task)
+        if known is task:
+            task.bind(self)
+        return known
+
+    def send_task(
+        self, name: str, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> AsyncResult[Any]:
+        """Send a call by name; the task need not be known here. A known one lends its options and its signature.
+
+        Raises as ``Task.apply_async``.
+        """
+        known = self.tasks.get(name)
+        if known is not None:
+            return known.apply_async(args, kwargs, **options)
+        route, message = self.publisher.prepare(name, args or (), kwargs or {}, NO_OPTIONS.with_(**options))
+        self.publisher.send(route, message)
+        return AsyncResult(message.id, self, ignored=message.ignore_result)
+
+    def result(self, task_id: str) -> AsyncResult[Any]:
+        """The result of the task of that id, whoever sent it."""
+        return AsyncResult(task_id, self)
+
+    # -- modules ------------------------------------------------------------------------------------------------
+
+    def autodiscover_tasks(
+        self,
+        packages: Iterable[str] | Callable[[], Iterable[str]],
+        related_name: str | None = "tasks",
+        *,
+        force: bool = False,
+    ) -> None:
+        """Have the worker import ``<package>.<related_name>`` of each package; ``force=True`` imports at once.
+
+        A package without such a module is passed over; an import that fails inside one is raised. ``related_name=None``
+        imports the packages themselves.
+        """
+        self._discovered.append((packages, related_name))
+        if force:
+            _discover(packages, related_name)
+
+    def import_modules(self) -> None:
+        """Import what ``imports``, ``include`` and ``autodiscover_tasks`` name. The worker calls it before it starts."""
+        for module in (*self.conf.imports, *self.conf.include):
+            importlib.import_module(module)
+        for packages, related_name in self._discovered:
+            _discover(packages, related_name)
+
+    # -- settings and what they choose --------------------------------------------------------------------------
+
+    def config_from_object(self, source: Any, *, namespace: str | None = None) -> None:
+        """Read settings from a module (or its name), a class or an object; with ``namespace="UMBEL"`` from its
+        ``UMBEL_…`` attributes. It is imported at the first look at a setting; the last call wins."""
+        self.conf.config_from_object(source, namespace=namespace)
+
+    @property
+    def timezone(self) -> tzinfo:
+        """The zone of naive datetimes, and of those on the wire."""
+        name = self.conf.timezone
+        if not name or name == "UTC":
+            return UTC
+        from zoneinfo import ZoneInfo
+
+        return ZoneInfo(name)
+
+    @property
+    def broker(self) -> Broker:
+        """The adapter for ``broker_url``; made at first use, once a process image."""
+        if self._broker is None:
+            url = self.conf.broker_url
+            self._broker = plug.broker_class(url)(url, self.conf)
+        return self._broker
+
+    @property
+    def backend(self) -> ResultBackend:
+        """The adapter for ``result_backend``; raises ``NoResultBackend`` when none is configured."""
+        if self._backend is None:
+            url = self.result_url
+            if url is None:
+                raise NoResultBackend(
+                    "no result is kept: result_backend is off; set result_backend to a URL, for example "
+                    "'sqlite:///results.db', or leave it out with a broker that keeps results itself"
+                )
+            self._backend = plug.backend_class(url)(url, self.conf)
+        return self._backend
+
+    @property
+    def result_url(self) -> str | None:
+        """Where results are kept: ``result_backend``, else the broker's own store, else None."""
+        chosen = self.conf.result_backend
+        if chosen is None or isinstance(chosen, str):
+            return chosen
+        url: str = self.conf.broker_url
+        return url if plug.has_backend(url) else None
+
+    @property
+    def accept_content(self) -> frozenset[str]:
+        """The content types that a worker of this app decodes."""
+        return accepted(self.conf.accept_content)
+
+    @property
+    def result_content(self) -> frozenset[str]:
+        """The content types accepted of results."""
+        names = self.conf.result_accept_content or self.conf.accept_content
+        return accepted((*names, self.conf.result_serializer))
+
+    def set_current(self) -> None:
+        """Make this the current app of the process."""
+        current.choose(self)
+
+
+@overload
+def shared_task(function: Callable[P, R], /) -> Task[P, R]: ...
+
+
+@overload
+def shared_task(*, bind: bool, **options: Any) -> Callable[[Callable[Concatenate[Any, P], R]], Task[P, R]]: ...
+
+
+@overload
+def shared_task(**options: Any) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+
+
+def shared_task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """A task of every app, existing and to come; what comes back acts for the app that is current when it is used.
+
+    The options are those of ``Umbel.task``.
+    """
+
+    def declare(body: Callable[..., Any]) -> SharedTask:
+        name = options.get("name") or f"{body.__module__}.{body.__name__}"
+        current.share(lambda app: app.task(**{**options, "name": name})(body))
+        return SharedTask(name, body)
+
+    return declare if function is None else declare(function)
+
+
+class SharedTask:
+    """Stands for the current app's task of that name."""
+
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+        self.__dict__["name"] = name
+        self.__dict__["__wrapped__"] = function
+        self.__dict__["__doc__"] = function.__doc__
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(current.app().tasks[self.name], attribute)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function here and now; without any app it is the plain function."""
+        try:
+            task = current.app().tasks[self.name]
+        except ConfigurationError:
+            return self.__wrapped__(*args, **kwargs)
+        return task(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<shared task {self.name}>"
+
+
+def _discover(packages: Iterable[str] | Callable[[], Iterable[str]], related_name: str | None) -> None:
+    for package in packages() if callable(packages) else packages:
+        module = package if related_name is None else f"{package}.{related_name}"
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if related_name is None or error.name != module or package not in sys.modules:
+                raise

@@ -1,0 +1,110 @@
+"""The options of one call: what may be said of it beside its arguments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
+
+from umbel.errors import ConfigurationError, UnknownOption
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions:
+    """What a caller may say of one call; None means "as the task or the settings have it".
+
+    ``countdown`` is seconds from now, ``eta`` a datetime, ``expires`` seconds from now or a datetime. ``priority`` is
+    0–9, higher is sooner. ``headers`` are the caller's own message headers, ``properties`` the broker's own ones.
+    """
+
+    task_id: str | None = None
+    countdown: float | None = None
+    eta: datetime | None = None
+    expires: float | datetime | None = None
+    queue: str | None = None
+    priority: int | None = None
+    serializer: str | None = None
+    compression: str | None = None
+    ignore_result: bool | None = None
+    headers: Mapping[str, Any] | None = None
+    properties: Mapping[str, Any] | None = None
+    shadow: str | None = None
+    argsrepr: str | None = None
+    kwargsrepr: str | None = None
+    root_id: str | None = None
+    parent_id: str | None = None
+    reply_to: str | None = None
+
+    def with_(self, **changes: Any) -> CallOptions:
+        """These options with ``changes``.
+
+        Raises ``UnknownOption`` for a name that is no option, ``ConfigurationError`` for a value that cannot be meant.
+        """
+        for name in changes:
+            if name not in NAMES:
+                raise UnknownOption("call option", name, NAMES)
+        changed = replace(self, **changes)
+        changed.check()
+        return changed
+
+    def check(self) -> None:
+        """Raise ``ConfigurationError`` for a value that cannot be meant."""
+        if self.countdown is not None:
+            if self.eta is not None:
+                raise ConfigurationError("a call takes countdown or eta, not both")
+            _check_seconds("countdown", self.countdown)
+        if self.eta is not None and not isinstance(self.eta, datetime):
+            raise ConfigurationError(f"eta must be a datetime, not {self.eta!r}; for seconds from now use countdown")
+        if self.expires is not None and not isinstance(self.expires, datetime):
+            _check_seconds("expires", self.expires)
+        if self.priority is not None and (
+            not isinstance(self.priority, int) or isinstance(self.priority, bool) or not 0 <= self.priority <= 9
+        ):
+            raise ConfigurationError(f"priority must be a whole number from 0 to 9 (9 is soonest), not {self.priority!r}")
+        for name in ("task_id", "queue", "serializer", "compression", "shadow"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, str) or not value):
+                raise ConfigurationError(f"{name} must be a text that is not empty, not {value!r}")
+        for name in ("headers", "properties"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Mapping):
+                raise ConfigurationError(f"{name} must be a mapping, not {value!r}")
+
+
+NAMES: frozenset[str] = frozenset(field.name for field in fields(CallOptions))
+NO_OPTIONS = CallOptions()
+
+
+def _check_seconds(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ConfigurationError(f"{name} must be a finite number of seconds, not {value!r}")
+
+
+def due_time(options: CallOptions, now: float, zone: tzinfo) -> datetime | None:
+    """When the task may start, or None for at once; a naive ``eta`` is in ``zone``.
+
+    Raises ``ConfigurationError`` for a countdown beyond the year 9999.
+    """
+    if options.eta is not None:
+        return options.eta if options.eta.tzinfo is not None else options.eta.replace(tzinfo=zone)
+    if options.countdown is None or options.countdown <= 0:
+        return None
+    return _after("countdown", options.countdown, now, zone)
+
+
+def expiry_time(expires: float | datetime | None, now: float, zone: tzinfo) -> datetime | None:
+    """When the call expires, or None for never; a naive datetime is in ``zone``."""
+    if expires is None:
+        return None
+    if isinstance(expires, datetime):
+        return expires if expires.tzinfo is not None else expires.replace(tzinfo=zone)
+    return _after("expires", expires, now, zone)
+
+
+def _after(name: str, seconds: float, now: float, zone: tzinfo) -> datetime:
+    try:
+        return (datetime.fromtimestamp(now, UTC) + timedelta(seconds=seconds)).astimezone(zone)
+    except OverflowError:
+        raise ConfigurationError(f"{name}={seconds!r} lies beyond the year 9999") from None

@@ -1,0 +1,215 @@
+"""The caller's view of a task that was sent: its state, its value, waiting for it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from umbel import current
+from umbel.errors import NoResultBackend, StoreError, TimeoutError, UmbelError
+from umbel.model import EXCEPTION_STATES, FINAL_STATES, Record, State
+from umbel.ports import ResultBackend
+from umbel.wire import results
+
+if TYPE_CHECKING:
+    from umbel.app import Umbel
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class AsyncResult(Generic[R]):
+    """What is known of the task ``id``. Holds no connection; cheap to make, safe to share between threads.
+
+    Every question asks the result store, until the answer is final; then it is remembered.
+    """
+
+    def __init__(self, id: str, app: Umbel | None = None, *, ignored: bool = False) -> None:
+        if not isinstance(id, str) or not id:
+            raise UmbelError(f"a task id is a text that is not empty, not {id!r}")
+        self.id = id
+        self.app: Umbel = app if app is not None else cast("Umbel", current.app())
+        self._ignored = ignored
+        self._final: Record | None = None
+
+    def __repr__(self) -> str:
+        return f"<AsyncResult: {self.id}>"
+
+    def __str__(self) -> str:
+        return self.id
+
+    def __eq__(self, other: object) -> bool:
+        return other.id == self.id if isinstance(other, AsyncResult) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AsyncResult, (self.id,)
+
+    @property
+    def task_id(self) -> str:
+        """The same as ``id``."""
+        return self.id
+
+    @property
+    def state(self) -> str:
+        """PENDING while nothing is known (also of an id that never was), then what the worker stored."""
+        record = self._record()
+        return State.PENDING if record is None else _named(record.state)
+
+    @property
+    def status(self) -> str:
+        """The same as ``state``."""
+        return self.state
+
+    def ready(self) -> bool:
+        """Whether the task has ended: SUCCESS, FAILURE or REVOKED."""
+        return self.state in FINAL_STATES
+
+    def successful(self) -> bool:
+        """Whether the task has ended well."""
+        return self.state == State.SUCCESS
+
+    def failed(self) -> bool:
+        """Whether the task has ended in an exception."""
+        return self.state == State.FAILURE
+
+    @property
+    def result(self) -> Any:
+        """The return value, the exception (not raised), a custom state's meta, or None."""
+        record = self._record()
+        return None if record is None else record.value
+
+    @property
+    def info(self) -> Any:
+        """The same as ``result``."""
+        return self.result
+
+    @property
+    def traceback(self) -> str | None:
+        """The traceback's text when the task failed."""
+        record = self._record()
+        return None if record is None else record.traceback
+
+    @property
+    def date_done(self) -> datetime | None:
+        """When the task ended."""
+        record = self._record()
+        return None if record is None else record.date_done
+
+    @property
+    def name(self) -> str | None:
+        """The task's name, known once something is stored and ``result_extended`` is on."""
+        record = self._record()
+        return None if record is None else record.name
+
+    @property
+    def worker(self) -> str | None:
+        """Which worker stored the record."""
+        record = self._record()
+        return None if record is None else record.worker
+
+    @property
+    def retries(self) -> int | None:
+        """How often it was tried again."""
+        record = self._record()
+        return None if record is None else record.retries
+
+    @property
+    def queue(self) -> str | None:
+        """The queue it came from."""
+        record = self._record()
+        return None if record is None else record.queue
+
+    def exists(self) -> bool:
+        """Whether the store knows anything of this id. A task that waits and one that never was are both unknown."""
+        return self._record() is not None
+
+    def get(self, timeout: float | None = None, propagate: bool = True) -> R:
+        """Wait for the end and give the return value; raise the task's exception when it failed.
+
+        ``timeout`` is in seconds, None waits for ever; ``propagate=False`` gives the exception instead of raising it.
+        A notification wakes the wait, and the store is read again every now and then, so that a lost notification
+        costs time and never hangs.
+
+        Raises ``TimeoutError`` (the task goes on), ``NoResultBackend`` when nothing is kept of this task,
+        ``UmbelError`` inside a running event loop or a running task: waiting there would hold up the work waited for.
+        """
+        self._refuse_to_wait()
+        record = self._final
+        if record is None:
+            try:
+                record = self._final = self._run(self._backend(), self._end, timeout)
+            except TimeoutError:
+                raise TimeoutError(f"no result of {self.id} within {timeout} s (state {self.state})") from None
+        if record.state in EXCEPTION_STATES and propagate:
+            raise record.value
+        return cast("R", record.value)
+
+    def forget(self) -> None:
+        """Drop what the store keeps of this task. A task that has not ended will still store its result."""
+        backend = self._backend()
+        self._final = None
+        self._run(backend, lambda store: store.forget([self.id]))
+
+    async def _end(self, backend: ResultBackend) -> Record:
+        async for sealed in backend.watch([self.id]):
+            if sealed.final:
+                return results.unseal(sealed, self.app.result_content)
+        raise StoreError(f"the result store stopped answering about {self.id}; ask again")
+
+    def _record(self) -> Record | None:
+        if self._final is not None:
+            return self._final
+        sealed = self._run(self._backend(), lambda store: store.load([self.id])).get(self.id)
+        if sealed is None:
+            return None
+        record = results.unseal(sealed, self.app.result_content)
+        if sealed.final:
+            self._final = record
+        return record
+
+    def _run(
+        self,
+        backend: ResultBackend,
+        ask: Callable[[ResultBackend], Coroutine[Any, Any, T]],
+        timeout: float | None = None,
+    ) -> T:
+        from umbel import bridge
+
+        way = bridge.get()
+
+        async def asked() -> T:
+            await way.entered(backend)
+            return await ask(backend)
+
+        return way.run(asked(), timeout)
+
+    def _backend(self) -> ResultBackend:
+        if self._ignored:
+            raise NoResultBackend(
+                f"the result of {self.id} is not kept: it was sent with ignore_result=True "
+                "(set by the call, by @app.task, or by task_ignore_result)"
+            )
+        return self.app.backend
+
+    def _refuse_to_wait(self) -> None:
+        attempt = current.request.get()
+        if attempt is not None and attempt.id is not None:
+            raise UmbelError(
+                f"get() inside the task {attempt.task} would hold a worker slot while it waits for another task: "
+                "let that task store what is needed, or split this one"
+            )
+        asyncio = sys.modules.get("asyncio")
+        if asyncio is not None and asyncio._get_running_loop() is not None:
+            raise UmbelError("get() on a running event loop would stop the loop: await asyncio.to_thread(result.get)")
+
+
+def _named(state: str) -> str:
+    try:
+        return State(state)
+    except ValueError:
+        return state

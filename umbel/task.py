@@ -1,0 +1,287 @@
+"""Tasks: functions that can be called in the background."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, cast
+
+from umbel import current
+from umbel.call import NAMES, NO_OPTIONS, CallOptions
+from umbel.errors import ConfigurationError, UmbelError
+from umbel.request import Request
+from umbel.result import AsyncResult
+from umbel.signature_check import Checker, checker_for
+
+if TYPE_CHECKING:
+    from umbel.app import Umbel
+    from umbel.eager import EagerResult
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+
+OUTSIDE = Request()
+"""What ``self.request`` is when the function is called like any function."""
+
+
+class Task(Generic[P, R]):
+    """A function that can be called in the background; one instance a process, so its attributes last.
+
+    Made by ``@app.task``, or by subclassing with ``name`` and ``run`` and ``app.register_task``. An attribute that is
+    None follows the setting of the same meaning.
+    """
+
+    app: Umbel
+    name: str = ""
+    typing: bool = True
+    queue: str | None = None
+    priority: int | None = None
+    expires: float | None = None
+    serializer: str | None = None
+    compression: str | None = None
+    ignore_result: bool | None = None
+    store_errors_even_if_ignored: bool | None = None
+    acks_late: bool | None = None
+    acks_on_failure_or_timeout: bool | None = None
+    reject_on_worker_lost: bool | None = None
+    track_started: bool | None = None
+    throws: tuple[type[BaseException], ...] = ()
+
+    OPTIONS: ClassVar[frozenset[str]] = frozenset(
+        {
+            "typing",
+            "queue",
+            "priority",
+            "expires",
+            "serializer",
+            "compression",
+            "ignore_result",
+            "store_errors_even_if_ignored",
+            "acks_late",
+            "acks_on_failure_or_timeout",
+            "reject_on_worker_lost",
+            "track_started",
+            "throws",
+        }
+    )
+
+    _checker: Checker | None = None
+    _defaults: CallOptions | None = None
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """The body of the task; ``@app.task`` puts the function here, a subclass writes it."""
+        raise UmbelError(f"the task {self.name} has no body: define run()")
+
+    def bind(self, app: Umbel) -> None:
+        """Make this the task of ``app``. Called once, by the registry's owner.
+
+        Raises ``ConfigurationError`` for an option that cannot be meant.
+        """
+        self.app = app
+        CallOptions(queue=self.queue, priority=self.priority, expires=self.expires).check()
+        if not isinstance(self.throws, tuple):
+            raise ConfigurationError(f"{self.name}: throws must be a tuple of exception classes, not {self.throws!r}")
+        if self.typing:
+            self._checker = checker_for(self.run, self.name, skip_first=False)
+
+    @property
+    def origin(self) -> str:
+        """Where the body is defined: ``module.qualname``."""
+        body: Any = inspect.unwrap(self.run)
+        if type(self).run is not Task.run and not hasattr(self, "__wrapped__"):
+            return f"{type(self).__module__}.{type(self).__qualname__}"
+        return f"{body.__module__}.{body.__qualname__}"
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the body is an ``async def``."""
+        return inspect.iscoroutinefunction(inspect.unwrap(self.run))
+
+    @property
+    def request(self) -> Request:
+        """The attempt under way in this thread or coroutine."""
+        attempt = current.request.get()
+        return OUTSIDE if attempt is None else attempt
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _find, (self.name,)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function here and now; no message, no state."""
+        token = current.request.set(None)
+        try:
+            return cast("R", self.run(*args, **kwargs))
+        finally:
+            current.request.reset(token)
+
+    # -- sending ------------------------------------------------------------------------------------------------
+
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
+        """Send a call with these arguments; see ``apply_async``."""
+        return self.send(args, kwargs, NO_OPTIONS)
+
+    def delay_many(self, arguments: Iterable[Sequence[Any]]) -> list[AsyncResult[R]]:
+        """Send one call for each tuple of positional arguments, in one durable write: all or none.
+
+        Raises as ``apply_async``; then nothing was sent.
+        """
+        return self.send_many(arguments, NO_OPTIONS)
+
+    def options(self, **options: Any) -> Call[P, R]:
+        """A call of this task with these options, to be sent by ``.delay(…)``; raises as ``apply_async``."""
+        return Call(self, NO_OPTIONS.with_(**options))
+
+    def apply_async(
+        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> AsyncResult[R]:
+        """Send a call. When it returns, the broker has the message durably.
+
+        ``options`` are the fields of ``umbel.call.CallOptions``.
+
+        Raises ``TypeError`` when the arguments do not fit the function, ``UnknownOption`` and ``ConfigurationError``
+        for options, ``EncodeError`` for an argument that cannot be written, ``PublishError`` when the broker did not
+        take the message within ``broker_publish_timeout``. In every case nothing was sent.
+        """
+        return self.send(args or (), kwargs or {}, NO_OPTIONS.with_(**options) if options else NO_OPTIONS)
+
+    def send(self, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions) -> AsyncResult[R]:
+        """As ``apply_async``, with the options as a value."""
+        self.check(args, kwargs)
+        publisher = self.app.publisher
+        route, message = publisher.prepare(self.name, args, kwargs, self.resolved(options))
+        publisher.send(route, message)
+        attempt = current.request.get()
+        if attempt is not None:
+            attempt.children.append((message.id, message.parent_id))
+        return AsyncResult(message.id, self.app, ignored=message.ignore_result)
+
+    def send_many(self, arguments: Iterable[Sequence[Any]], options: CallOptions) -> list[AsyncResult[R]]:
+        """As ``delay_many``, with the options as a value."""
+        if options.task_id is not None:
+            raise ConfigurationError("task_id names one call; leave it out when many are sent at once")
+        publisher = self.app.publisher
+        resolved = self.resolved(options)
+        prepared = []
+        for args in arguments:
+            if not isinstance(args, list | tuple):
+                raise TypeError(f"delay_many takes a tuple of arguments for each call, not {args!r}")
+            self.check(args, {})
+            prepared.append(publisher.prepare(self.name, args, {}, resolved))
+        publisher.send_many(prepared)
+        return [AsyncResult(message.id, self.app, ignored=message.ignore_result) for _, message in prepared]
+
+    def check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Raise ``TypeError`` when the arguments do not fit the function's signature."""
+        if not isinstance(args, list | tuple):
+            raise TypeError(f"args must be a list or a tuple, not {args!r}")
+        if not isinstance(kwargs, Mapping):
+            raise TypeError(f"kwargs must be a mapping, not {kwargs!r}")
+        if self._checker is not None:
+            self._checker(*args, **kwargs)
+
+    def resolved(self, options: CallOptions) -> CallOptions:
+        """``options`` with the task's own in the places that they leave open."""
+        if self._defaults is None:
+            own = {name: getattr(self, name) for name in self.OPTIONS & NAMES}
+            self._defaults = CallOptions(**own)
+        if options is NO_OPTIONS:
+            return self._defaults
+        given = {name: value for name in NAMES if (value := getattr(options, name)) is not None}
+        return self._defaults.with_(**given)
+
+    def apply(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        throw: bool = False,
+        **options: Any,
+    ) -> EagerResult[R]:
+        """Run the task here and now, as a worker would; ``throw=True`` raises its exception.
+
+        Arguments make the round trip through the serializer, so that what passes here passes there. Raises as
+        ``apply_async``.
+        """
+        from umbel.eager import run_here
+
+        return run_here(self, args or (), kwargs or {}, NO_OPTIONS.with_(**options), throw=throw)
+
+    # -- inside the task ----------------------------------------------------------------------------------------
+
+    def update_state(
+        self, task_id: str | None = None, state: str | None = None, meta: Mapping[str, Any] | None = None
+    ) -> None:
+        """Store ``state`` (any text that is not final) with ``meta`` as the result of the running task.
+
+        Raises ``UmbelError`` outside a task when no ``task_id`` is given.
+        """
+        from umbel.reporting import report
+
+        report(self, task_id or self.request.id, state, meta)
+
+    def before_start(self, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Called in the worker before the function."""
+
+    def on_success(self, retval: Any, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Called in the worker when the function returned, before the result is stored."""
+
+    def on_failure(
+        self, exc: BaseException, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any], einfo: str | None
+    ) -> None:
+        """Called in the worker when the task failed, before that is stored; ``einfo`` is the traceback's text."""
+
+    def after_return(
+        self,
+        status: str,
+        retval: Any,
+        task_id: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        einfo: str | None,
+    ) -> None:
+        """Called in the worker after ``on_success`` or ``on_failure``."""
+
+
+class Call(Generic[P, R]):
+    """A task with call options: immutable; ``delay`` sends it, ``options`` gives another one."""
+
+    __slots__ = ("_options", "task")
+
+    def __init__(self, task: Task[P, R], options: CallOptions) -> None:
+        self.task = task
+        self._options = options
+
+    def __repr__(self) -> str:
+        said = {name: value for name in sorted(NAMES) if (value := getattr(self._options, name)) is not None}
+        return f"<{self.task.name} with {said}>"
+
+    def options(self, **options: Any) -> Call[P, R]:
+        """The same call with more options, which win."""
+        return Call(self.task, self._options.with_(**options))
+
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
+        """Send it; raises as ``Task.apply_async``."""
+        return self.task.send(args, kwargs, self._options)
+
+    def delay_many(self, arguments: Iterable[Sequence[Any]]) -> list[AsyncResult[R]]:
+        """Send one call for each tuple of arguments; raises as ``Task.delay_many``."""
+        return self.task.send_many(arguments, self._options)
+
+
+def _find(name: str) -> Task[..., Any]:
+    return cast("Task[..., Any]", current.app().tasks[name])
+
+
+def from_function(
+    app: Umbel, function: Callable[..., Any], *, name: str, bind: bool, base: type[Task[..., Any]], options: dict[str, Any]
+) -> Task[..., Any]:
+    """A task of ``function``: an instance of a class of its own below ``base``, not yet registered."""
+    body: Any = function if bind else staticmethod(function)
+    members = {"name": name, "run": body, "__wrapped__": staticmethod(function), **options}
+    task: Task[..., Any] = type(function.__name__, (base,), members)()
+    functools.update_wrapper(task, function, updated=())
+    return task

@@ -1,0 +1,41 @@
+"""Fixtures and reports that every test may rely on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.ledger import Ledger, expected_skips
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Ledger(expected_skips(ROOT / "tests" / "expected_skips.txt")), "ledger")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Coroutines run on asyncio, as they do in the package."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def interpreter() -> Callable[[str], Path]:
+    """The Python of an environment of requirements/, as in ``interpreter("celery56")``; made where it is missing."""
+
+    def find(name: str) -> Path:
+        tool = [sys.executable, str(ROOT / "tools" / "environment.py"), name]
+        return Path(subprocess.run(tool, stdout=subprocess.PIPE, text=True, check=True).stdout.strip())
+
+    return find

@@ -22,6 +22,9 @@ from umbel.task import Task, from_function
 P = ParamSpec("P")
 R = TypeVar("R")
 
+MAIN_COPY = "__umbel_main__"
+"""The name under which a runner imports the program whose ``__main__`` made the app."""
+
 
 class Umbel:
     """An app. Making one connects to nothing and reads no configuration.
@@ -110,7 +113,7 @@ class Umbel:
 
     def name_for(self, function: Callable[..., Any]) -> str:
         """``module.function``; a function of ``__main__`` gets the app's name in front."""
-        module = self.main if function.__module__ == "__main__" else function.__module__
+        module = self.main if function.__module__ in ("__main__", MAIN_COPY) else function.__module__
         return f"{module}.{function.__name__}"
 
     def register_task(self, task: Task[P, R]) -> Task[P, R]:

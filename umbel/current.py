@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from umbel.errors import ConfigurationError
+from umbel.model import SealedRecord
 from umbel.request import Request
 
 request: ContextVar[Request | None] = ContextVar("umbel_request", default=None)
@@ -21,6 +22,10 @@ _shared: list[Callable[[Any], Any]] = []
 
 _current: Any = None
 """The app that was made or chosen last; ``choose`` alone sets it."""
+
+
+recorder: Callable[[SealedRecord], None] | None = None
+"""How a record of a running task reaches the store from this process; a worker sets it, elsewhere it is None."""
 
 
 def join(app: Any) -> None:

@@ -1,0 +1,96 @@
+"""One attempt at a task: request in, outcome out."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar, cast
+
+from umbel import current
+from umbel.errors import Ignore, Reject
+from umbel.model import Failed, Ignored, Outcome, Rejected, State, Succeeded
+from umbel.request import Request
+from umbel.task import Task
+
+Call = Callable[[Task[..., Any], Request], Awaitable[Any]]
+
+T = TypeVar("T")
+
+logger = logging.getLogger("umbel.worker")
+
+
+async def attempt(task: Task[..., Any], request: Request, call: Call) -> Outcome:
+    """Run the task once, handlers included. Whatever it raises, ``SystemExit`` too, becomes an outcome."""
+    token = current.request.set(request)
+    try:
+        outcome = await _run(task, request, call)
+        _tell(task, request, outcome)
+        return outcome
+    finally:
+        current.request.reset(token)
+
+
+async def _run(task: Task[..., Any], request: Request, call: Call) -> Outcome:
+    try:
+        if type(task).before_start is not Task.before_start:
+            task.before_start(str(request.id), request.args, request.kwargs)
+        return Succeeded(await call(task, request))
+    except Ignore:
+        return Ignored()
+    except Reject as rejection:
+        return Rejected(str(rejection.reason), rejection.requeue)
+    except BaseException as error:  # a task's SystemExit ends the task, not its worker
+        return failed(error, task)
+
+
+def failed(error: BaseException, task: Task[..., Any] | None = None) -> Failed:
+    """The outcome of ``error``; expected when the task lists its class in ``throws``."""
+    return Failed(error, trace_text(error), expected=task is not None and isinstance(error, task.throws))
+
+
+def trace_text(error: BaseException) -> str:
+    """The traceback as text, from the first frame that is not umbel's own."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("umbel."):
+        trace = trace.tb_next
+    try:
+        return "".join(traceback.format_exception(type(error), error, trace))
+    except Exception as second:  # an exception whose own methods fail must not hide that the task failed
+        return f"{type(error).__module__}.{type(error).__qualname__} (its text cannot be had: {type(second).__name__})\n"
+
+
+def _tell(task: Task[..., Any], request: Request, outcome: Outcome) -> None:
+    """Call the task's handlers. One that raises is logged; the outcome stands."""
+    kind = type(task)
+    task_id, args, kwargs = str(request.id), request.args, request.kwargs
+    value: Any
+    if isinstance(outcome, Succeeded):
+        state, value, trace = State.SUCCESS, outcome.value, None
+        if kind.on_success is not Task.on_success:
+            _guarded(task, "on_success", value, task_id, args, kwargs)
+    elif isinstance(outcome, Failed):
+        state, value, trace = State.FAILURE, outcome.error, outcome.traceback
+        if kind.on_failure is not Task.on_failure:
+            _guarded(task, "on_failure", value, task_id, args, kwargs, trace)
+    else:
+        return
+    if kind.after_return is not Task.after_return:
+        _guarded(task, "after_return", state.value, value, task_id, args, kwargs, trace)
+
+
+def _guarded(task: Task[..., Any], handler: str, *args: Any) -> None:
+    try:
+        getattr(task, handler)(*args)
+    except Exception:
+        logger.exception("%s.%s raised; the task's outcome stands", task.name, handler)
+
+
+def drive(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never waits for a loop, at the cost of a call."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        return cast("T", end.value)
+    work.close()
+    raise RuntimeError(f"{work!r} must not wait for a loop, and did")

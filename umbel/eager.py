@@ -1,0 +1,87 @@
+"""Runs a task in the calling process, as a worker would."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, TypeVar, cast
+
+from umbel.attempt import attempt, drive
+from umbel.call import CallOptions
+from umbel.model import Failed, Rejected, State, Succeeded
+from umbel.request import Request
+from umbel.serial import accepted
+from umbel.task import Task
+from umbel.wire import task_v2
+
+R = TypeVar("R")
+
+
+class EagerResult(Generic[R]):
+    """The end of a task that ran here; it answers like an ``AsyncResult`` and asks no store."""
+
+    def __init__(self, id: str, state: str, value: Any, traceback: str | None) -> None:
+        self.id = id
+        self.state = state
+        self.result = value
+        self.traceback = traceback
+
+    def __repr__(self) -> str:
+        return f"<EagerResult: {self.id}>"
+
+    @property
+    def task_id(self) -> str:
+        """The same as ``id``."""
+        return self.id
+
+    @property
+    def status(self) -> str:
+        """The same as ``state``."""
+        return self.state
+
+    def ready(self) -> bool:
+        """Always true."""
+        return True
+
+    def successful(self) -> bool:
+        """Whether the function returned."""
+        return self.state == State.SUCCESS
+
+    def failed(self) -> bool:
+        """Whether it ended in an exception."""
+        return self.state == State.FAILURE
+
+    def get(self, timeout: float | None = None, propagate: bool = True) -> R:
+        """The return value; raises the task's exception when it failed, unless ``propagate`` is false."""
+        if propagate and isinstance(self.result, BaseException):
+            raise self.result
+        return cast("R", self.result)
+
+
+def run_here(
+    task: Task[..., R], args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions, *, throw: bool
+) -> EagerResult[R]:
+    """Run the task now: arguments go through the serializer and back, times are not waited for.
+
+    Raises ``TypeError`` and ``EncodeError`` as sending would, and with ``throw`` the task's own exception.
+    """
+    task.check(args, kwargs)
+    app = task.app
+    _, message = app.publisher.prepare(task.name, args, kwargs, task.resolved(options))
+    accept = accepted((message.serializer,))
+    request = Request(task_v2.decode(task_v2.encode(message, "plain"), accept=accept), is_eager=True)
+    outcome = drive(attempt(task, request, _call))
+    if isinstance(outcome, Failed):
+        if throw:
+            raise outcome.error
+        return EagerResult(message.id, State.FAILURE, outcome.error, outcome.traceback)
+    if isinstance(outcome, Succeeded):
+        return EagerResult(message.id, State.SUCCESS, outcome.value, None)
+    text = outcome.reason if isinstance(outcome, Rejected) else "ignored by the task"
+    return EagerResult(message.id, "REJECTED" if isinstance(outcome, Rejected) else "IGNORED", text, None)
+
+
+async def _call(task: Task[..., Any], request: Request) -> Any:
+    value = task.run(*request.args, **request.kwargs)
+    return asyncio.run(value) if task.is_async else value
+

@@ -1,0 +1,1 @@
+"""Where a runner calls tasks: one module a pool."""

@@ -1,0 +1,78 @@
+"""What a running task says of itself: custom states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from umbel import current
+from umbel.errors import UmbelError
+from umbel.model import FINAL_STATES, Record, SealedRecord
+from umbel.wire import results
+
+if TYPE_CHECKING:
+    from umbel.app import Umbel
+    from umbel.task import Task
+
+
+def report(task: Task[..., Any], task_id: str | None, state: str | None, meta: Mapping[str, Any] | None) -> None:
+    """Store ``state`` and ``meta`` under ``task_id``.
+
+    Inside a worker it is handed over and stored in the background, always before the task's end; elsewhere it is
+    stored when this returns. Raises ``UmbelError`` without a task id or with a final state, ``EncodeError`` for a
+    meta that cannot be written.
+    """
+    if task_id is None:
+        raise UmbelError("update_state outside of a running task needs task_id=")
+    if not state or state in FINAL_STATES:
+        raise UmbelError(f"update_state takes a state that is not final, not {state!r}; a final one is the worker's to set")
+    app = task.app
+    request = task.request
+    own = request.id == task_id
+    sealed = seal(
+        app,
+        Record(
+            id=task_id,
+            state=state,
+            value=dict(meta) if meta is not None else None,
+            name=task.name if own else None,
+            worker=request.hostname,
+            retries=request.retries if own else None,
+            parent_id=request.parent_id if own else None,
+        ),
+    )
+    if current.recorder is not None:
+        current.recorder(sealed)
+    else:
+        _store(app, sealed)
+
+
+def seal(app: Umbel, record: Record) -> SealedRecord:
+    """``record`` as bytes, the way this app's settings have it. Raises ``EncodeError``."""
+    conf = app.conf
+    seconds = conf.result_expires
+    return results.seal(
+        record,
+        serializer=conf.result_serializer,
+        extended=conf.result_extended,
+        expires=app.clock.now() + seconds if seconds else None,
+    )
+
+
+def done_now(app: Umbel) -> datetime:
+    """The time that a record is dated with, in the app's zone."""
+    return datetime.fromtimestamp(app.clock.now(), UTC).astimezone(app.timezone)
+
+
+def _store(app: Umbel, sealed: SealedRecord) -> None:
+    from umbel import bridge
+
+    backend = app.backend
+    way = bridge.get()
+
+    async def store() -> None:
+        await way.entered(backend)
+        await backend.store([sealed])
+
+    way.run(store())

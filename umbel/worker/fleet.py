@@ -1,0 +1,206 @@
+"""The runners as the node sees them: started, fed, listened to, replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from umbel.model import ACK, SealedRecord, Settlement
+from umbel.worker import frames
+from umbel.worker.board import Board
+from umbel.worker.holding import Held, Holding
+from umbel.worker.loss import verdict_on_loss
+from umbel.worker.pace import Pace
+from umbel.worker.settling import Settling
+
+logger = logging.getLogger("umbel.worker")
+
+STALL = 0.025
+"""Seconds for which a runner may be busy with one delivery before those behind it are given to others."""
+
+
+class Link(Protocol):
+    """The node's way to one runner."""
+
+    def send(self, kind: str, payload: Any = None) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+class Runner:
+    """One runner: what it was given and has not reported, by number, in the order given."""
+
+    __slots__ = ("assigned", "board", "given", "lifeline", "link", "number", "pid", "ready", "seen", "stopping")
+
+    def __init__(self, number: int, pid: int, link: Link, board: Board, lifeline: str) -> None:
+        self.number = number
+        self.pid = pid
+        self.link = link
+        self.board = board
+        self.lifeline = lifeline
+        self.assigned: dict[int, Held] = {}
+        self.given = 0
+        self.seen = 0
+        self.ready = False
+        self.stopping = False
+
+    @property
+    def running(self) -> list[int]:
+        """The numbers that were started and whose function has not ended."""
+        started, finished = self.board.started, self.board.finished
+        return [number for number in self.assigned if finished < number <= started]
+
+
+class Fleet:
+    """Hands deliveries to runners and takes their reports. The node's loop owns it.
+
+    ``on_lost(runner)`` is called after a runner's end was dealt with, so that the node can start another.
+    """
+
+    def __init__(
+        self, app: Any, holding: Holding, settling: Settling, pace: Pace, on_lost: Callable[[Runner], None]
+    ) -> None:
+        self._app = app
+        self._holding = holding
+        self._settling = settling
+        self._pace = pace
+        self._on_lost = on_lost
+        self.runners: dict[int, Runner] = {}
+        self.changed = asyncio.Event()
+        """Set whenever a runner reported or was lost."""
+        self.done = 0
+        """Deliveries reported so far."""
+        self.feeding = True
+
+    @property
+    def unsettled(self) -> int:
+        """How many deliveries the runners have."""
+        return sum(len(runner.assigned) for runner in self.runners.values())
+
+    def add(self, runner: Runner) -> None:
+        """A runner was started; it is fed once it says that it is ready."""
+        self.runners[runner.number] = runner
+
+    # -- out ----------------------------------------------------------------------------------------------------
+
+    def feed(self) -> None:
+        """Give what waits to the runners that have room, an even share to each."""
+        if not self.feeding or not len(self._holding):
+            return
+        ahead = self._pace.ahead
+        free = sorted(
+            (runner for runner in self.runners.values() if runner.ready and not runner.stopping),
+            key=lambda runner: len(runner.assigned),
+        )
+        for left, runner in zip(range(len(free), 0, -1), free, strict=True):
+            load = len(runner.assigned)
+            stalled = load > 0 and runner.board.started <= runner.seen
+            room = 0 if stalled else 1 + ahead - load
+            share = -(-len(self._holding) // left)
+            if room > 0 and (load == 0 or room > ahead // 2):
+                self._give(runner, self._holding.next(min(room, max(1, share))))
+
+    def _give(self, runner: Runner, deliveries: list[Held]) -> None:
+        flats = []
+        for held in deliveries:
+            runner.given += 1
+            runner.assigned[runner.given] = held
+            flat = frames.flat_delivery(held.delivery)
+            if held.certificate is None:
+                flats.append((runner.given, flat))
+            else:
+                if flats:
+                    runner.link.send("run", flats)
+                    flats = []
+                runner.link.send("certify", (runner.given, flat, held.certificate, held.bury))
+        if flats:
+            runner.link.send("run", flats)
+
+    def take_back(self, runner: Runner) -> list[Held]:
+        """Take from a runner everything that it has not started; it need not answer."""
+        started = runner.board.void(runner.given)
+        numbers = [number for number in runner.assigned if number > started]
+        return [runner.assigned.pop(number) for number in numbers]
+
+    def unstall(self) -> None:
+        """Give what waits behind a long task to whoever is free. Called every ``STALL`` seconds."""
+        for runner in self.runners.values():
+            started = runner.board.started
+            stalled = bool(runner.assigned) and started == runner.seen
+            runner.seen = started if runner.assigned else -1
+            if stalled and len(runner.assigned) > 1:
+                self._holding.put_back(self.take_back(runner))
+                self._pace.learn(STALL, 1)
+        self.feed()
+
+    # -- in -----------------------------------------------------------------------------------------------------
+
+    def receive(self, runner: Runner, kind: str, payload: Any) -> None:
+        """A frame from a runner."""
+        if kind == "done":
+            self._reported(runner, payload)
+        elif kind == "store":
+            for record in payload:
+                self._settling.record(SealedRecord(*record))
+        elif kind == "void":
+            self._holding.put_back([runner.assigned.pop(n) for n in payload if n in runner.assigned])
+        elif kind == "ack":
+            self._acknowledge(runner, payload)
+        elif kind == "ready":
+            runner.ready = True
+        self.feed()
+        self.changed.set()
+
+    def _reported(self, runner: Runner, reports: list[Any]) -> None:
+        seconds = 0.0
+        for number, verdict, record, follow_ups, runtime in reports:
+            seconds += runtime
+            held = runner.assigned.pop(number, None)
+            if held is None:
+                continue
+            self.done += 1
+            settlement = frames.whole_settlement(held.delivery, verdict, record, follow_ups)
+            if not held.early:
+                self._settling.settle(settlement)
+            elif settlement.record is not None:
+                self._settling.record(settlement.record)
+        self._pace.learn(seconds, len(reports))
+
+    def _acknowledge(self, runner: Runner, number: int) -> None:
+        held = runner.assigned.get(number)
+        if held is None:
+            return
+        if held.early:
+            runner.link.send("acked", [number])
+            return
+        held.early = True
+        self._settling.settle(Settlement(held.delivery, ACK), lambda: runner.link.send("acked", [number]))
+
+    # -- loss ---------------------------------------------------------------------------------------------------
+
+    def lost(self, runner: Runner, why: str) -> None:
+        """A runner is gone: what it ran is run again or certified, what it had not started goes to others."""
+        if self.runners.pop(runner.number, None) is None:
+            return
+        running = runner.running
+        victims = [runner.assigned[number] for number in running]
+        others = [held for number, held in runner.assigned.items() if number not in running]
+        for held in victims:
+            verdict_on_loss(self._app, held, why)
+        runner.assigned.clear()
+        runner.link.kill()
+        runner.board.close()
+        if victims or others:
+            logger.error(
+                "Runner %d (pid %d) %s while it ran %s",
+                runner.number,
+                runner.pid,
+                why,
+                ", ".join(held.delivery.envelope.id for held in victims) or "nothing",
+            )
+        self._holding.put_back([*victims, *others])
+        self._on_lost(runner)
+        self.feed()
+        self.changed.set()

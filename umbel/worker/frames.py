@@ -1,0 +1,69 @@
+"""What crosses the socket between a node and a runner: frames of a kind and a payload."""
+
+from __future__ import annotations
+
+import marshal
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from umbel.model import Delivery, Envelope, Route, SealedRecord, Settlement, Verdict
+
+_LENGTH = struct.Struct("<Q")
+
+Frame = tuple[str, Any]
+
+
+def pack(kind: str, payload: Any = None) -> bytes:
+    """A frame as bytes.
+
+    ``payload`` holds exact built-in types only: both ends are the same interpreter, so ``marshal``, the fastest
+    writer there is, does for them, and it takes no subclasses.
+    """
+    data = marshal.dumps((kind, payload))
+    return _LENGTH.pack(len(data)) + data
+
+
+class FrameReader:
+    """Cuts a stream of bytes into frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Add ``data``; give every frame that is complete."""
+        buffer = self._buffer
+        buffer += data
+        at = 0
+        while len(buffer) - at >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(buffer, at)
+            end = at + _LENGTH.size + length
+            if end > len(buffer):
+                break
+            with memoryview(buffer) as view:
+                frame: Frame = marshal.loads(view[at + _LENGTH.size : end])
+            yield frame
+            at = end
+        del buffer[:at]
+
+
+def flat_delivery(delivery: Delivery) -> tuple[Any, ...]:
+    """A delivery without what only its consumer understands."""
+    return tuple(delivery.envelope), delivery.queue, delivery.redelivered, delivery.priority
+
+
+def whole_delivery(flat: tuple[Any, ...]) -> Delivery:
+    """The other way round; ``receipt`` is None, for a runner never settles."""
+    envelope, queue, redelivered, priority = flat
+    return Delivery(Envelope(*envelope), queue, None, redelivered, priority)
+
+
+def flat_record(record: SealedRecord | None) -> tuple[Any, ...] | None:
+    """A record as a plain tuple."""
+    return None if record is None else tuple(record)
+
+
+def whole_settlement(delivery: Delivery, verdict: tuple[Any, ...], record: Any, follow_ups: Any) -> Settlement:
+    """The settlement of ``delivery`` that a runner reported in parts."""
+    pairs = [(Route(*route), Envelope(*envelope)) for route, envelope in follow_ups]
+    return Settlement(delivery, Verdict(*verdict), pairs, None if record is None else SealedRecord(*record))

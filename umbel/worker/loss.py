@@ -1,0 +1,44 @@
+"""What becomes of a delivery whose runner died while it ran."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from umbel.errors import NotRegistered
+from umbel.wire import task_v2
+from umbel.worker.holding import Held
+
+if TYPE_CHECKING:
+    from umbel.app import Umbel
+
+
+def verdict_on_loss(app: Umbel, held: Held, why: str) -> None:
+    """Mark ``held``: to be run again, or certified as FAILURE ``WorkerLostError``.
+
+    Run again unless the broker has already forgotten it (early acknowledgement), the task says that it must not be
+    (``reject_on_worker_lost=False``), or it has taken ``task_max_starts`` runners with it: then it is a dead letter too.
+    """
+    if held.certificate is not None:
+        return
+    held.losses += 1
+    held.delivery = held.delivery._replace(redelivered=True)
+    limit: int = app.conf.task_max_starts
+    if held.early:
+        held.certificate = f"the runner {why} while it ran the task, which is not run again (acks_late is off)"
+    elif held.losses >= limit:
+        held.certificate = f"the runner {why}; {held.losses} starts ended without a verdict (task_max_starts={limit})"
+        held.bury = True
+    elif not _run_again(app, held):
+        held.certificate = f"the runner {why} while it ran the task (reject_on_worker_lost is off)"
+
+
+def _run_again(app: Umbel, held: Held) -> bool:
+    conf = app.conf
+    chosen: bool | None = conf.task_reject_on_worker_lost
+    default: bool = conf.task_acks_late if chosen is None else chosen
+    name, _ = task_v2.peek(held.delivery.envelope)
+    try:
+        task = app.tasks[name or ""]
+    except NotRegistered:
+        return default
+    return default if task.reject_on_worker_lost is None else task.reject_on_worker_lost

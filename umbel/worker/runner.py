@@ -1,0 +1,163 @@
+"""The child that runs tasks: an I/O thread for the node's frames, the main thread for the user's functions."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import os
+import signal
+import socket
+import sys
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from umbel import current
+from umbel.model import SealedRecord
+from umbel.pools.main_thread import Job, MainThread
+from umbel.worker import frames
+from umbel.worker.board import Board
+from umbel.worker.journey import Journey
+from umbel.worker.settler import Report
+
+if TYPE_CHECKING:
+    from umbel.app import Umbel
+
+NODE_GONE = 71
+"""Exit status of a runner whose node is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerSetup:
+    """What a runner is told at its start. ``lifeline`` is a file to lock for life, or empty."""
+
+    number: int
+    hostname: str
+    lifeline: str
+
+
+class NodeWire:
+    """A runner's end of the socket: frames out from any thread, frames in on the I/O thread."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._lock = threading.Lock()
+        self._acknowledged = threading.Condition()
+        self._known: set[int] = set()
+        """Numbers whose delivery the broker has forgotten; guarded by the condition."""
+
+    def send(self, kind: str, payload: Any = None) -> None:
+        """Write a frame; a node that is gone ends the process."""
+        data = frames.pack(kind, payload)
+        with self._lock:
+            try:
+                self._sock.sendall(data)
+            except OSError:
+                os._exit(NODE_GONE)
+
+    def hand_over(self, reports: list[Report], void: list[int]) -> None:
+        """Tell the node how deliveries ended, and which were not started."""
+        if void:
+            self.send("void", void)
+        if reports:
+            self.send("done", [flat_report(report) for report in reports])
+
+    def record(self, record: SealedRecord) -> None:
+        """Have the node store a record of a running task."""
+        self.send("store", [frames.flat_record(record)])
+
+    def acknowledge(self, number: int) -> None:
+        """Return when the broker has forgotten delivery ``number``."""
+        self.send("ack", number)
+        with self._acknowledged:
+            self._acknowledged.wait_for(lambda: number in self._known)
+            self._known.discard(number)
+
+    def listen(self, pool: MainThread, journey: Journey) -> None:
+        """Feed ``pool`` until the node says stop or is gone; then the process leaves at once, whatever it runs."""
+        reader = frames.FrameReader()
+        while True:
+            try:
+                data = self._sock.recv(1 << 18)
+            except OSError:
+                data = b""
+            if not data:
+                os._exit(NODE_GONE)
+            for kind, payload in reader.feed(data):
+                if kind == "run":
+                    pool.put([_job(journey, number, flat) for number, flat in payload])
+                elif kind == "acked":
+                    with self._acknowledged:
+                        self._known.update(payload)
+                        self._acknowledged.notify_all()
+                elif kind == "certify":
+                    number, flat, reason, bury = payload
+                    life = functools.partial(journey.certify, number, frames.whole_delivery(flat), reason, bury)
+                    pool.put([(number, life)])
+                elif kind == "stop":
+                    pool.stop()
+
+
+def flat_report(report: Report) -> tuple[Any, ...]:
+    """A report as plain tuples."""
+    return report.number, tuple(report.verdict), frames.flat_record(report.record), (), report.runtime
+
+
+def _job(journey: Journey, number: int, flat: tuple[Any, ...]) -> Job:
+    return number, functools.partial(journey, number, frames.whole_delivery(flat))
+
+
+def live(app: Umbel, sock: socket.socket, board: Board, setup: RunnerSetup) -> None:
+    """Be a runner until the node stops it."""
+    lock = hold_lifeline(setup.lifeline)
+    ignore_shutdown_signals()
+    wire = NodeWire(sock)
+    pool = MainThread(board, wire.hand_over)
+    journey = Journey(app, setup.hostname, pool.call, wire.acknowledge)
+    current.choose(app)
+    current.recorder = wire.record
+    threading.current_thread().name = f"runner-{setup.number}"
+    threading.Thread(target=wire.listen, args=(pool, journey), name="umbel-io", daemon=True).start()
+    wire.send("ready", os.getpid())
+    pool.serve()
+    wire.send("bye")
+    if lock is not None:
+        os.close(lock)
+
+
+def ignore_shutdown_signals() -> None:
+    """Shutdown reaches a runner over its socket alone, so that a signal to the whole group harms no task.
+
+    The handlers do nothing, in place of SIG_IGN, which a task's subprocesses would inherit.
+    """
+    for name in ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _do_nothing)
+
+
+def _do_nothing(signum: int, frame: object) -> None:
+    return
+
+
+def hold_lifeline(path: str) -> int | None:
+    """Lock ``path`` for as long as this process lives, so that others know it may still be running a task."""
+    if not path:
+        return None
+    import fcntl
+
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fcntl.lockf(fd, fcntl.LOCK_EX)
+    return fd
+
+
+def end_process(code: int = 0) -> None:
+    """Leave a forked runner: the interpreter's own end, with its exit handlers, but never back up the fork's stack."""
+    import atexit
+
+    try:
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    finally:
+        gc.disable()
+        os._exit(code)

@@ -1,0 +1,95 @@
+"""Writes down how deliveries ended: in batches, in order, again and again until the store has it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from umbel.errors import StoreError
+from umbel.model import SealedRecord, Settlement
+from umbel.ports import Broker, Consumer, KeepsRecords, ResultBackend
+
+logger = logging.getLogger("umbel.worker")
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+
+Then = Callable[[], None]
+
+
+class Settling:
+    """The only one that settles. The node's loop owns it.
+
+    While the store refuses, everything is kept and tried again; the node claims nothing new meanwhile, because its
+    window is full of what is not settled.
+    """
+
+    def __init__(self, broker: Broker, consumer: Consumer, backend: ResultBackend | None) -> None:
+        self._broker = broker
+        self._consumer = consumer
+        self._backend = backend
+        self._whole = backend is None or (isinstance(consumer, KeepsRecords) and consumer.keeps(backend))
+        self._pending: list[Settlement | SealedRecord] = []
+        self._then: list[Then] = []
+        self._busy = False
+        self._wake = asyncio.Event()
+
+    def settle(self, settlement: Settlement, then: Then | None = None) -> None:
+        """Settle in the background; ``then()`` is called on the loop when it is durable."""
+        self._pending.append(settlement)
+        if then is not None:
+            self._then.append(then)
+        self._wake.set()
+
+    def record(self, record: SealedRecord) -> None:
+        """Store a record by itself, before whatever is settled after this call."""
+        self._pending.append(record)
+        self._wake.set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything is durable."""
+        return not self._pending and not self._busy
+
+    async def run(self) -> None:
+        """The service: lives until cancelled."""
+        pause = _FIRST_PAUSE
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            batch, self._pending = self._pending, []
+            then, self._then = self._then, []
+            self._busy = True
+            try:
+                await self._write(batch)
+            except StoreError as error:
+                if pause == _FIRST_PAUSE:
+                    logger.error("Results and settlements are kept and tried again: %s", error)
+                self._pending[:0] = batch
+                self._then[:0] = then
+                await asyncio.sleep(pause)
+                pause = min(_LONGEST_PAUSE, pause * 2)
+                self._wake.set()
+            else:
+                if pause != _FIRST_PAUSE:
+                    logger.info("The store takes results and settlements again")
+                pause = _FIRST_PAUSE
+                for call in then:
+                    call()
+            finally:
+                self._busy = False
+
+    async def _write(self, batch: list[Settlement | SealedRecord]) -> None:
+        records = [entry for entry in batch if isinstance(entry, SealedRecord)]
+        settlements = [entry for entry in batch if isinstance(entry, Settlement)]
+        if not self._whole:
+            # two servers: follow-ups, then records, then the verdict, so that a crash repeats and never loses
+            follow_ups = [pair for settlement in settlements for pair in settlement.follow_ups]
+            if follow_ups:
+                await self._broker.publish(follow_ups)
+            records += [settlement.record for settlement in settlements if settlement.record is not None]
+            settlements = [Settlement(settlement.delivery, settlement.verdict) for settlement in settlements]
+        if records and self._backend is not None:
+            await self._backend.store(records)
+        if settlements:
+            await self._consumer.settle(settlements)

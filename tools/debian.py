@@ -27,7 +27,8 @@ class Need(NamedTuple):
         """Whether what it brings is there."""
         if self.program is not None and shutil.which(self.program) is None:
             return False
-        return self.module is None or importlib.util.find_spec(self.module) is not None
+        found = importlib.util.find_spec(self.module) if self.module else None
+        return self.module is None or (found is not None and found.origin is not None)
 
 
 NEEDS = (Need("python3-venv", module="ensurepip"),)

@@ -28,6 +28,9 @@ ROOT = Path(__file__).resolve().parent.parent
 WITH_UMBEL = frozenset({"demo", "dev", "bench"})
 """Environments that get umbel itself, editable."""
 
+SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+"""uv brings its own list of authorities; a machine's list knows those of the network that it stands in, too."""
+
 NO_VENV = """\
 This Python ({python}) cannot make virtual environments: its module {module} is missing.
 On Debian and Ubuntu this line brings it:
@@ -117,7 +120,8 @@ class Environments:
 
     def _fill(self, name: str, path: Path) -> None:
         for module in ("venv", "ensurepip"):
-            if importlib.util.find_spec(module) is None:
+            found = importlib.util.find_spec(module)
+            if found is None or found.origin is None:  # a removed package may leave its folder, which has no origin
                 raise Failure(NO_VENV.format(python=sys.executable, module=module))
         pins = self.pins(name)
         if name == "uv":
@@ -146,7 +150,17 @@ class Environments:
 
 def run(command: Sequence[str | Path], folder: Path) -> None:
     """Run a step in silence; raises ``Failure`` with everything it printed when it fails."""
-    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    certificates = {"UV_SYSTEM_CERTS": "1"} if SYSTEM_CERTIFICATES.is_file() else {}
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**certificates, **os.environ},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
     if done.returncode != 0:
         line = " ".join(str(word) for word in command)
         raise Failure(f"{done.stdout}\nThis step failed with status {done.returncode}:\n    {line}")

@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from tests.architecture.source import tracked
+from tools.environment import run
 
 UNPINNED = frozenset({"umbel"})
 
@@ -64,9 +65,9 @@ def test_everything_that_the_package_offers_installs_and_is_found_by_its_entry_p
 ) -> None:
     uv = interpreter("uv").with_name("uv")
     python = tmp_path / "venv" / "bin" / "python"
-    subprocess.run([uv, "venv", "-q", "--python", sys.executable, tmp_path / "venv"], check=True)
+    run([uv, "venv", "-q", "--python", sys.executable, tmp_path / "venv"], tmp_path)
     wanted = ["--constraint", str(root / "requirements" / "dev.txt"), f"umbel[all] @ {wheel.as_uri()}"]
-    subprocess.run([uv, "pip", "install", "-q", "--python", str(python), *wanted], check=True)
+    run([uv, "pip", "install", "-q", "--python", python, *wanted], tmp_path)
     program = (
         "import brotli, click, msgpack, rich, yaml, zstandard\n"
         "from importlib.metadata import entry_points, version\n"

@@ -43,11 +43,15 @@ def graph(root: Path) -> dict[str, set[str]]:
 
 
 def circles(root: Path) -> list[str]:
-    """Groups of modules that import each other in a ring, however long."""
+    """Groups of modules that import each other in a ring, however long, with the imports that make it."""
     edges = graph(root)
     reach = {module: _reachable(edges, module) for module in edges}
     rings = {frozenset(other for other in reach[module] if module in reach[other]) for module in edges}
-    return [f"these import each other in a circle: {', '.join(sorted(ring))}" for ring in rings if ring]
+    complaints = []
+    for ring in filter(None, rings):
+        inside = [f"    {module} imports {', '.join(sorted(edges[module] & ring))}" for module in sorted(ring)]
+        complaints.append("\n".join([f"these import each other in a circle: {', '.join(sorted(ring))}", *inside]))
+    return complaints
 
 
 def _reachable(edges: dict[str, set[str]], start: str) -> set[str]:

@@ -1,0 +1,1 @@
+"""Result backends: adapters that keep records."""

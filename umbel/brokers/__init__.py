@@ -1,0 +1,1 @@
+"""Brokers: adapters that keep messages."""

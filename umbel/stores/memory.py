@@ -1,0 +1,287 @@
+"""Keeps messages and records in this process, for tests and for programs that are their own worker."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+from umbel.clock import Clock, SystemClock
+from umbel.errors import ConfigurationError
+from umbel.model import Delivery, Envelope, Route, SealedRecord, Settlement
+
+DEAD_LETTERS_KEPT = 100_000
+"""Dead letters kept of each queue; the oldest go first."""
+
+_stores: weakref.WeakValueDictionary[str, MemoryStore] = weakref.WeakValueDictionary()
+_registry_lock = threading.Lock()
+_receipts = itertools.count(1)
+
+
+def name_of(url: str) -> str:
+    """The store's name in ``memory://name``; raises ``ConfigurationError`` for anything more than a name."""
+    parts = urlsplit(url)
+    if parts.scheme != "memory" or parts.path.strip("/") or parts.query:
+        raise ConfigurationError(f"{url!r} is no memory store: write memory:// or memory://name")
+    return unquote(parts.netloc)
+
+
+@dataclass(slots=True)
+class Item:
+    """One message that is kept; the store's lock guards it."""
+
+    seq: int
+    queue: str
+    priority: int
+    due: float | None
+    envelope: Envelope
+    redelivered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that nobody will run, whole, with the reason and the unix time in seconds of its death."""
+
+    queue: str
+    envelope: Envelope
+    reason: str
+    died: float
+    priority: int
+
+
+@dataclass(eq=False, slots=True)
+class Holder:
+    """What one consumer holds: receipts of its unsettled deliveries. The store's lock guards it."""
+
+    queues: tuple[str, ...]
+    held: dict[int, Item] = field(default_factory=dict)
+    turn: int = 0
+
+
+class MemoryStore:
+    """One named store of this process, safe to use from all its threads.
+
+    It lives as long as a broker or backend of its name does. A forked child starts with an empty one: what the
+    parent holds is the parent's to run.
+    """
+
+    def __init__(self) -> None:
+        self.clock: Clock = SystemClock()
+        self._born_empty()
+
+    def _born_empty(self) -> None:
+        self._lock = threading.Lock()
+        self._seq = itertools.count(1)
+        self._ready: dict[str, list[tuple[int, int, Item]]] = {}
+        self._waiting: dict[str, list[tuple[float, int, Item]]] = {}
+        self._records: dict[str, SealedRecord] = {}
+        self._expiries: list[tuple[float, str]] = []
+        self._dead: dict[str, deque[DeadLetter]] = {}
+        self._bells: set[Callable[[], None]] = set()
+
+    @classmethod
+    def named(cls, name: str) -> MemoryStore:
+        """The store of this name, the same one for everybody in this process."""
+        with _registry_lock:
+            store = _stores.get(name)
+            if store is None:
+                store = _stores[name] = cls()
+            return store
+
+    def use_clock(self, clock: Clock) -> None:
+        """Measure dues and expiries by this clock from now on; call ``ring`` whenever it is turned by hand."""
+        self.clock = clock
+        self.ring()
+
+    def listen(self, bell: Callable[[], None]) -> None:
+        """Call ``bell`` after every change, in the thread that made it; it must not block nor use the store."""
+        with self._lock:
+            self._bells.add(bell)
+
+    def unlisten(self, bell: Callable[[], None]) -> None:
+        """End what ``listen`` began; an unknown bell is no error."""
+        with self._lock:
+            self._bells.discard(bell)
+
+    def ring(self) -> None:
+        """Make everybody who waits look again."""
+        with self._lock:
+            bells = tuple(self._bells)
+        for bell in bells:
+            bell()
+
+    # -- messages
+
+    def publish(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
+        """Keep the messages, all at once."""
+        with self._lock:
+            self._put(messages)
+        self.ring()
+
+    def _put(self, messages: Iterable[tuple[Route, Envelope]]) -> None:
+        now = self.clock.now()
+        for route, envelope in messages:
+            due = route.due if route.due is not None and route.due > now else None
+            self._place(Item(next(self._seq), route.queue, route.priority or 0, due, envelope))
+
+    def _place(self, item: Item) -> None:
+        if item.due is None:
+            heapq.heappush(self._ready.setdefault(item.queue, []), (-item.priority, item.seq, item))
+        else:
+            heapq.heappush(self._waiting.setdefault(item.queue, []), (item.due, item.seq, item))
+
+    def size(self, queue: str) -> int:
+        """Ready messages and those not yet due."""
+        with self._lock:
+            return len(self._ready.get(queue, ())) + len(self._waiting.get(queue, ()))
+
+    def purge(self, queue: str) -> int:
+        """Drop what ``size`` counts; return how many."""
+        with self._lock:
+            return len(self._ready.pop(queue, ())) + len(self._waiting.pop(queue, ()))
+
+    def dead_letters(self, queue: str) -> list[DeadLetter]:
+        """The dead letters of a queue, oldest first."""
+        with self._lock:
+            return list(self._dead.get(queue, ()))
+
+    # -- deliveries
+
+    def claim(self, holder: Holder, room: int) -> list[Delivery]:
+        """Hand out up to ``room`` messages: each queue its share, the queues taking turns in being first."""
+        with self._lock:
+            self._promote(holder.queues)
+            names = holder.queues[holder.turn :] + holder.queues[: holder.turn]
+            holder.turn = (holder.turn + 1) % len(names)
+            taken: list[Item] = []
+            for left, name in zip(range(len(names), 0, -1), names, strict=True):
+                self._take(name, -(-(room - len(taken)) // left), taken)
+            for name in names:
+                self._take(name, room - len(taken), taken)
+            return [self._hand_out(holder, item) for item in taken]
+
+    def _take(self, queue: str, most: int, into: list[Item]) -> None:
+        heap = self._ready.get(queue)
+        while heap and most > 0:
+            into.append(heapq.heappop(heap)[2])
+            most -= 1
+        if heap is not None and not heap:
+            del self._ready[queue]
+
+    @staticmethod
+    def _hand_out(holder: Holder, item: Item) -> Delivery:
+        receipt = next(_receipts)
+        holder.held[receipt] = item
+        return Delivery(item.envelope, item.queue, receipt, item.redelivered, item.priority)
+
+    def _promote(self, queues: Iterable[str]) -> None:
+        now = self.clock.now()
+        for name in queues:
+            heap = self._waiting.get(name)
+            while heap and heap[0][0] <= now:
+                item = heapq.heappop(heap)[2]
+                item.due = None
+                self._place(item)
+            if heap is not None and not heap:
+                del self._waiting[name]
+
+    def next_due(self, queues: Iterable[str]) -> float | None:
+        """The unix time at which the next message of these queues comes due, if one waits."""
+        with self._lock:
+            return min((heap[0][0] for name in queues if (heap := self._waiting.get(name))), default=None)
+
+    def settle(self, holder: Holder, settlements: Iterable[Settlement]) -> None:
+        """Apply the settlements of what ``holder`` still holds, in one step; leave out the others whole."""
+        with self._lock:
+            for settlement in settlements:
+                item = holder.held.pop(settlement.delivery.receipt, None)
+                if item is None:
+                    continue
+                self._apply(item, settlement)
+                self._put(settlement.follow_ups)
+                if settlement.record is not None:
+                    self._write(settlement.record)
+        self.ring()
+
+    def _apply(self, item: Item, settlement: Settlement) -> None:
+        verdict = settlement.verdict
+        if verdict.kind == "requeue":
+            item.redelivered = True
+            self._place(item)
+        elif verdict.kind == "later":
+            item.due = verdict.due
+            self._place(item)
+        elif verdict.kind == "dead":
+            letters = self._dead.setdefault(item.queue, deque(maxlen=DEAD_LETTERS_KEPT))
+            reason = verdict.reason or ""
+            letters.append(DeadLetter(item.queue, item.envelope, reason, self.clock.now(), item.priority))
+
+    def give_back(self, holder: Holder) -> None:
+        """Make everything that ``holder`` holds ready again, at its old place and marked as it came."""
+        with self._lock:
+            for item in holder.held.values():
+                self._place(item)
+            holder.held.clear()
+        self.ring()
+
+    # -- records
+
+    def store(self, records: Iterable[SealedRecord]) -> None:
+        """Write the records that may replace what is there."""
+        with self._lock:
+            for record in records:
+                self._write(record)
+        self.ring()
+
+    def _write(self, record: SealedRecord) -> None:
+        self._expire()
+        old = self._records.get(record.id)
+        if old is not None and (record.life < old.life or (record.life == old.life and old.final)):
+            return
+        self._records[record.id] = record
+        if record.expires is not None:
+            heapq.heappush(self._expiries, (record.expires, record.id))
+
+    def _expire(self) -> None:
+        now = self.clock.now()
+        while self._expiries and self._expiries[0][0] <= now:
+            _, id = heapq.heappop(self._expiries)
+            record = self._records.get(id)
+            if record is not None and record.expires is not None and record.expires <= now:
+                del self._records[id]
+
+    def load(self, ids: Iterable[str]) -> Mapping[str, SealedRecord]:
+        """The records of these ids that have not expired."""
+        with self._lock:
+            self._expire()
+            return {id: self._records[id] for id in ids if id in self._records}
+
+    def forget(self, ids: Iterable[str]) -> None:
+        """Drop these records."""
+        with self._lock:
+            for id in ids:
+                self._records.pop(id, None)
+
+
+def _before_fork() -> None:
+    _registry_lock.acquire()
+
+
+def _in_parent() -> None:
+    _registry_lock.release()
+
+
+def _in_child() -> None:
+    _registry_lock.release()
+    for store in list(_stores.values()):
+        store._born_empty()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)

@@ -50,6 +50,8 @@ class Umbel:
         self.clock: clock.Clock = clock.SystemClock()
         self.conf = Settings(constructor={k: v for k, v in given.items() if v is not None} | settings)
         self.tasks = TaskRegistry()
+        self.Task: type[Task[..., Any]] = Task
+        """The class below which class-based tasks are written."""
         self.publisher = Publisher(self)
         self._discovered: list[tuple[Iterable[str] | Callable[[], Iterable[str]], str | None]] = []
         self._broker: Broker | None = None
@@ -63,27 +65,35 @@ class Umbel:
 
     # -- tasks --------------------------------------------------------------------------------------------------
 
-    @property
-    def Task(self) -> type[Task[..., Any]]:  # noqa: N802  a class, read as one
-        """The class below which class-based tasks are written."""
-        return Task
-
     @overload
     def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
 
     @overload
     def task(
-        self, *, bind: bool, name: str | None = ..., base: type[Task[..., Any]] | None = ..., **options: Any
+        self,
+        function: None = None,
+        /,
+        *,
+        bind: bool,
+        name: str | None = ...,
+        base: type[Task[..., Any]] | None = ...,
+        **options: Any,
     ) -> Callable[[Callable[Concatenate[Any, P], R]], Task[P, R]]: ...
 
     @overload
     def task(
-        self, *, name: str | None = ..., base: type[Task[..., Any]] | None = ..., **options: Any
+        self,
+        function: None = None,
+        /,
+        *,
+        name: str | None = ...,
+        base: type[Task[..., Any]] | None = ...,
+        **options: Any,
     ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
     def task(
         self,
-        function: Callable[..., Any] | None = None,
+        function: Any = None,
         /,
         *,
         name: str | None = None,
@@ -116,7 +126,7 @@ class Umbel:
         module = self.main if function.__module__ in ("__main__", MAIN_COPY) else function.__module__
         return f"{module}.{function.__name__}"
 
-    def register_task(self, task: Task[P, R]) -> Task[P, R]:
+    def register_task(self, task: Task[..., Any]) -> Task[..., Any]:
         """Add an instance of a task class.
 
         Raises ``ConfigurationError`` when it has no name, or one that another function has.
@@ -167,7 +177,7 @@ class Umbel:
             _discover(packages, related_name)
 
     def import_modules(self) -> None:
-        """Import what ``imports``, ``include`` and ``autodiscover_tasks`` name. The worker calls it before it starts."""
+        """Import what ``imports``, ``include`` and ``autodiscover_tasks`` name; a worker calls it when it starts."""
         for module in (*self.conf.imports, *self.conf.include):
             importlib.import_module(module)
         for packages, related_name in self._discovered:

@@ -8,19 +8,19 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar, cast
 
 from umbel import current
+from umbel.declared import Declared
 from umbel.errors import Ignore, Reject
 from umbel.model import Failed, Ignored, Outcome, Rejected, State, Succeeded
 from umbel.request import Request
-from umbel.task import Task
 
-Call = Callable[[Task[..., Any], Request], Awaitable[Any]]
+Call = Callable[[Declared, Request], Awaitable[Any]]
 
 T = TypeVar("T")
 
 logger = logging.getLogger("umbel.worker")
 
 
-async def attempt(task: Task[..., Any], request: Request, call: Call) -> Outcome:
+async def attempt(task: Declared, request: Request, call: Call) -> Outcome:
     """Run the task once, handlers included. Whatever it raises, ``SystemExit`` too, becomes an outcome."""
     token = current.request.set(request)
     try:
@@ -31,20 +31,20 @@ async def attempt(task: Task[..., Any], request: Request, call: Call) -> Outcome
         current.request.reset(token)
 
 
-async def _run(task: Task[..., Any], request: Request, call: Call) -> Outcome:
+async def _run(task: Declared, request: Request, call: Call) -> Outcome:
     try:
-        if type(task).before_start is not Task.before_start:
+        if type(task).before_start is not Declared.before_start:
             task.before_start(str(request.id), request.args, request.kwargs)
         return Succeeded(await call(task, request))
     except Ignore:
         return Ignored()
     except Reject as rejection:
         return Rejected(str(rejection.reason), rejection.requeue)
-    except BaseException as error:  # a task's SystemExit ends the task, not its worker
+    except BaseException as error:  # noqa: BLE001  a task's SystemExit ends the task, not its worker
         return failed(error, task)
 
 
-def failed(error: BaseException, task: Task[..., Any] | None = None) -> Failed:
+def failed(error: BaseException, task: Declared | None = None) -> Failed:
     """The outcome of ``error``; expected when the task lists its class in ``throws``."""
     return Failed(error, trace_text(error), expected=task is not None and isinstance(error, task.throws))
 
@@ -56,30 +56,32 @@ def trace_text(error: BaseException) -> str:
         trace = trace.tb_next
     try:
         return "".join(traceback.format_exception(type(error), error, trace))
-    except Exception as second:  # an exception whose own methods fail must not hide that the task failed
-        return f"{type(error).__module__}.{type(error).__qualname__} (its text cannot be had: {type(second).__name__})\n"
+    except Exception as second:  # noqa: BLE001  an exception whose own methods fail must not hide the failure
+        return (
+            f"{type(error).__module__}.{type(error).__qualname__} (its text cannot be had: {type(second).__name__})\n"
+        )
 
 
-def _tell(task: Task[..., Any], request: Request, outcome: Outcome) -> None:
+def _tell(task: Declared, request: Request, outcome: Outcome) -> None:
     """Call the task's handlers. One that raises is logged; the outcome stands."""
     kind = type(task)
     task_id, args, kwargs = str(request.id), request.args, request.kwargs
     value: Any
     if isinstance(outcome, Succeeded):
         state, value, trace = State.SUCCESS, outcome.value, None
-        if kind.on_success is not Task.on_success:
+        if kind.on_success is not Declared.on_success:
             _guarded(task, "on_success", value, task_id, args, kwargs)
     elif isinstance(outcome, Failed):
         state, value, trace = State.FAILURE, outcome.error, outcome.traceback
-        if kind.on_failure is not Task.on_failure:
+        if kind.on_failure is not Declared.on_failure:
             _guarded(task, "on_failure", value, task_id, args, kwargs, trace)
     else:
         return
-    if kind.after_return is not Task.after_return:
+    if kind.after_return is not Declared.after_return:
         _guarded(task, "after_return", state.value, value, task_id, args, kwargs, trace)
 
 
-def _guarded(task: Task[..., Any], handler: str, *args: Any) -> None:
+def _guarded(task: Declared, handler: str, *args: Any) -> None:
     try:
         getattr(task, handler)(*args)
     except Exception:

@@ -62,7 +62,9 @@ class CallOptions:
         if self.priority is not None and (
             not isinstance(self.priority, int) or isinstance(self.priority, bool) or not 0 <= self.priority <= 9
         ):
-            raise ConfigurationError(f"priority must be a whole number from 0 to 9 (9 is soonest), not {self.priority!r}")
+            raise ConfigurationError(
+                f"priority must be a whole number from 0 to 9 (9 is soonest), not {self.priority!r}"
+            )
         for name in ("task_id", "queue", "serializer", "compression", "shadow"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not value):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 from umbel.attempt import attempt, drive
-from umbel.call import CallOptions
-from umbel.model import Failed, Rejected, State, Succeeded
+from umbel.declared import Declared
+from umbel.model import Failed, Message, Rejected, State, Succeeded
 from umbel.request import Request
 from umbel.serial import accepted
-from umbel.task import Task
 from umbel.wire import task_v2
 
 R = TypeVar("R")
@@ -58,16 +55,11 @@ class EagerResult(Generic[R]):
         return cast("R", self.result)
 
 
-def run_here(
-    task: Task[..., R], args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions, *, throw: bool
-) -> EagerResult[R]:
+def run_here(task: Declared, message: Message, *, throw: bool) -> EagerResult[Any]:
     """Run the task now: arguments go through the serializer and back, times are not waited for.
 
-    Raises ``TypeError`` and ``EncodeError`` as sending would, and with ``throw`` the task's own exception.
+    Raises ``EncodeError`` as sending would, and with ``throw`` the task's own exception.
     """
-    task.check(args, kwargs)
-    app = task.app
-    _, message = app.publisher.prepare(task.name, args, kwargs, task.resolved(options))
     accept = accepted((message.serializer,))
     request = Request(task_v2.decode(task_v2.encode(message, "plain"), accept=accept), is_eager=True)
     outcome = drive(attempt(task, request, _call))
@@ -81,7 +73,10 @@ def run_here(
     return EagerResult(message.id, "REJECTED" if isinstance(outcome, Rejected) else "IGNORED", text, None)
 
 
-async def _call(task: Task[..., Any], request: Request) -> Any:
+async def _call(task: Declared, request: Request) -> Any:
     value = task.run(*request.args, **request.kwargs)
-    return asyncio.run(value) if task.is_async else value
+    if not task.is_async:
+        return value
+    import asyncio
 
+    return asyncio.run(value)

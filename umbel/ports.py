@@ -121,7 +121,7 @@ class Lifelines(Protocol):
     """A consumer that must know which processes may still be running its deliveries."""
 
     def lifeline(self, runner: int) -> str:
-        """Path of a file on which runner number ``runner`` takes an exclusive ``fcntl.lockf`` lock for its whole life."""
+        """The file on which runner number ``runner`` holds an exclusive ``fcntl.lockf`` lock for its whole life."""
         ...
 
 

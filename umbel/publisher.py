@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from umbel import current, ids
 from umbel.call import CallOptions, due_time, expiry_time
@@ -14,9 +14,7 @@ from umbel.errors import PublishError, StoreError, TimeoutError
 from umbel.model import Envelope, Message, Route
 from umbel.ports import Broker, Immediate
 from umbel.wire import task_v2
-
-if TYPE_CHECKING:
-    from umbel.app import Umbel
+from umbel.wiring import App
 
 Call = tuple[Sequence[Any], Mapping[str, Any]]
 
@@ -24,7 +22,7 @@ Call = tuple[Sequence[Any], Mapping[str, Any]]
 class Publisher:
     """An app's way to its broker. Thread-safe; survives a fork."""
 
-    def __init__(self, app: Umbel) -> None:
+    def __init__(self, app: App) -> None:
         self._app = app
         self._origin = (0, "")
 

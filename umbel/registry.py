@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from umbel.errors import ConfigurationError, NotRegistered
+from umbel.task import Task
 
-if TYPE_CHECKING:
-    from umbel.task import Task
-
-Registered = dict[str, "Task[..., Any]"]
+Registered = dict[str, Task[..., Any]]
 
 
 class TaskRegistry(Registered):

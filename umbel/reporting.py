@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from umbel import current
+from umbel.declared import Declared
 from umbel.errors import UmbelError
 from umbel.model import FINAL_STATES, Record, SealedRecord
 from umbel.wire import results
-
-if TYPE_CHECKING:
-    from umbel.app import Umbel
-    from umbel.task import Task
+from umbel.wiring import App
 
 
-def report(task: Task[..., Any], task_id: str | None, state: str | None, meta: Mapping[str, Any] | None) -> None:
+def report(task: Declared, task_id: str | None, state: str | None, meta: Mapping[str, Any] | None) -> None:
     """Store ``state`` and ``meta`` under ``task_id``.
 
     Inside a worker it is handed over and stored in the background, always before the task's end; elsewhere it is
@@ -26,7 +24,9 @@ def report(task: Task[..., Any], task_id: str | None, state: str | None, meta: M
     if task_id is None:
         raise UmbelError("update_state outside of a running task needs task_id=")
     if not state or state in FINAL_STATES:
-        raise UmbelError(f"update_state takes a state that is not final, not {state!r}; a final one is the worker's to set")
+        raise UmbelError(
+            f"update_state takes a state that is not final, not {state!r}; a final one is the worker's to set"
+        )
     app = task.app
     request = task.request
     own = request.id == task_id
@@ -48,7 +48,7 @@ def report(task: Task[..., Any], task_id: str | None, state: str | None, meta: M
         _store(app, sealed)
 
 
-def seal(app: Umbel, record: Record) -> SealedRecord:
+def seal(app: App, record: Record) -> SealedRecord:
     """``record`` as bytes, the way this app's settings have it. Raises ``EncodeError``."""
     conf = app.conf
     seconds = conf.result_expires
@@ -60,12 +60,12 @@ def seal(app: Umbel, record: Record) -> SealedRecord:
     )
 
 
-def done_now(app: Umbel) -> datetime:
+def done_now(app: App) -> datetime:
     """The time that a record is dated with, in the app's zone."""
     return datetime.fromtimestamp(app.clock.now(), UTC).astimezone(app.timezone)
 
 
-def _store(app: Umbel, sealed: SealedRecord) -> None:
+def _store(app: App, sealed: SealedRecord) -> None:
     from umbel import bridge
 
     backend = app.backend

@@ -5,16 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Coroutine
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from umbel import current
 from umbel.errors import NoResultBackend, StoreError, TimeoutError, UmbelError
 from umbel.model import EXCEPTION_STATES, FINAL_STATES, Record, State
 from umbel.ports import ResultBackend
 from umbel.wire import results
-
-if TYPE_CHECKING:
-    from umbel.app import Umbel
+from umbel.wiring import App
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -26,11 +24,11 @@ class AsyncResult(Generic[R]):
     Every question asks the result store, until the answer is final; then it is remembered.
     """
 
-    def __init__(self, id: str, app: Umbel | None = None, *, ignored: bool = False) -> None:
+    def __init__(self, id: str, app: App | None = None, *, ignored: bool = False) -> None:
         if not isinstance(id, str) or not id:
             raise UmbelError(f"a task id is a text that is not empty, not {id!r}")
         self.id = id
-        self.app: Umbel = app if app is not None else cast("Umbel", current.app())
+        self.app: App = app if app is not None else current.app()
         self._ignored = ignored
         self._final: Record | None = None
 

@@ -3,109 +3,29 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, cast
+from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from umbel import current
 from umbel.call import NAMES, NO_OPTIONS, CallOptions
-from umbel.errors import ConfigurationError, UmbelError
-from umbel.request import Request
+from umbel.declared import Declared
+from umbel.eager import EagerResult, run_here
+from umbel.errors import ConfigurationError
+from umbel.reporting import report
 from umbel.result import AsyncResult
-from umbel.signature_check import Checker, checker_for
-
-if TYPE_CHECKING:
-    from umbel.app import Umbel
-    from umbel.eager import EagerResult
+from umbel.wiring import App
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
 
-OUTSIDE = Request()
-"""What ``self.request`` is when the function is called like any function."""
 
-
-class Task(Generic[P, R]):
+class Task(Declared, Generic[P, R]):
     """A function that can be called in the background; one instance a process, so its attributes last.
 
-    Made by ``@app.task``, or by subclassing with ``name`` and ``run`` and ``app.register_task``. An attribute that is
-    None follows the setting of the same meaning.
+    Made by ``@app.task``, or by subclassing with ``name`` and ``run`` and ``app.register_task``.
     """
 
-    app: Umbel
-    name: str = ""
-    typing: bool = True
-    queue: str | None = None
-    priority: int | None = None
-    expires: float | None = None
-    serializer: str | None = None
-    compression: str | None = None
-    ignore_result: bool | None = None
-    store_errors_even_if_ignored: bool | None = None
-    acks_late: bool | None = None
-    acks_on_failure_or_timeout: bool | None = None
-    reject_on_worker_lost: bool | None = None
-    track_started: bool | None = None
-    throws: tuple[type[BaseException], ...] = ()
-
-    OPTIONS: ClassVar[frozenset[str]] = frozenset(
-        {
-            "typing",
-            "queue",
-            "priority",
-            "expires",
-            "serializer",
-            "compression",
-            "ignore_result",
-            "store_errors_even_if_ignored",
-            "acks_late",
-            "acks_on_failure_or_timeout",
-            "reject_on_worker_lost",
-            "track_started",
-            "throws",
-        }
-    )
-
-    _checker: Checker | None = None
     _defaults: CallOptions | None = None
-
-    def run(self, *args: Any, **kwargs: Any) -> Any:
-        """The body of the task; ``@app.task`` puts the function here, a subclass writes it."""
-        raise UmbelError(f"the task {self.name} has no body: define run()")
-
-    def bind(self, app: Umbel) -> None:
-        """Make this the task of ``app``. Called once, by the registry's owner.
-
-        Raises ``ConfigurationError`` for an option that cannot be meant.
-        """
-        self.app = app
-        CallOptions(queue=self.queue, priority=self.priority, expires=self.expires).check()
-        if not isinstance(self.throws, tuple):
-            raise ConfigurationError(f"{self.name}: throws must be a tuple of exception classes, not {self.throws!r}")
-        if self.typing:
-            self._checker = checker_for(self.run, self.name, skip_first=False)
-
-    @property
-    def origin(self) -> str:
-        """Where the body is defined: ``module.qualname``."""
-        body: Any = inspect.unwrap(self.run)
-        if type(self).run is not Task.run and not hasattr(self, "__wrapped__"):
-            return f"{type(self).__module__}.{type(self).__qualname__}"
-        return f"{body.__module__}.{body.__qualname__}"
-
-    @property
-    def is_async(self) -> bool:
-        """Whether the body is an ``async def``."""
-        return inspect.iscoroutinefunction(inspect.unwrap(self.run))
-
-    @property
-    def request(self) -> Request:
-        """The attempt under way in this thread or coroutine."""
-        attempt = current.request.get()
-        return OUTSIDE if attempt is None else attempt
-
-    def __repr__(self) -> str:
-        return f"<Task {self.name}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _find, (self.name,)
@@ -174,15 +94,6 @@ class Task(Generic[P, R]):
         publisher.send_many(prepared)
         return [AsyncResult(message.id, self.app, ignored=message.ignore_result) for _, message in prepared]
 
-    def check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Raise ``TypeError`` when the arguments do not fit the function's signature."""
-        if not isinstance(args, list | tuple):
-            raise TypeError(f"args must be a list or a tuple, not {args!r}")
-        if not isinstance(kwargs, Mapping):
-            raise TypeError(f"kwargs must be a mapping, not {kwargs!r}")
-        if self._checker is not None:
-            self._checker(*args, **kwargs)
-
     def resolved(self, options: CallOptions) -> CallOptions:
         """``options`` with the task's own in the places that they leave open."""
         if self._defaults is None:
@@ -206,9 +117,10 @@ class Task(Generic[P, R]):
         Arguments make the round trip through the serializer, so that what passes here passes there. Raises as
         ``apply_async``.
         """
-        from umbel.eager import run_here
-
-        return run_here(self, args or (), kwargs or {}, NO_OPTIONS.with_(**options), throw=throw)
+        given, named = args or (), kwargs or {}
+        self.check(given, named)
+        _, message = self.app.publisher.prepare(self.name, given, named, self.resolved(NO_OPTIONS.with_(**options)))
+        return run_here(self, message, throw=throw)
 
     # -- inside the task ----------------------------------------------------------------------------------------
 
@@ -219,31 +131,7 @@ class Task(Generic[P, R]):
 
         Raises ``UmbelError`` outside a task when no ``task_id`` is given.
         """
-        from umbel.reporting import report
-
         report(self, task_id or self.request.id, state, meta)
-
-    def before_start(self, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Called in the worker before the function."""
-
-    def on_success(self, retval: Any, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Called in the worker when the function returned, before the result is stored."""
-
-    def on_failure(
-        self, exc: BaseException, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any], einfo: str | None
-    ) -> None:
-        """Called in the worker when the task failed, before that is stored; ``einfo`` is the traceback's text."""
-
-    def after_return(
-        self,
-        status: str,
-        retval: Any,
-        task_id: str,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        einfo: str | None,
-    ) -> None:
-        """Called in the worker after ``on_success`` or ``on_failure``."""
 
 
 class Call(Generic[P, R]):
@@ -277,7 +165,13 @@ def _find(name: str) -> Task[..., Any]:
 
 
 def from_function(
-    app: Umbel, function: Callable[..., Any], *, name: str, bind: bool, base: type[Task[..., Any]], options: dict[str, Any]
+    app: App,
+    function: Callable[..., Any],
+    *,
+    name: str,
+    bind: bool,
+    base: type[Task[..., Any]],
+    options: dict[str, Any],
 ) -> Task[..., Any]:
     """A task of ``function``: an instance of a class of its own below ``base``, not yet registered."""
     body: Any = function if bind else staticmethod(function)

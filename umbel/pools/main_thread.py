@@ -9,8 +9,8 @@ from time import monotonic
 from typing import Any, Protocol
 
 from umbel.attempt import drive
+from umbel.declared import Declared
 from umbel.request import Request
-from umbel.task import Task
 
 FLUSH = 0.001
 """Seconds of work after which reports are handed over though more deliveries wait."""
@@ -49,7 +49,7 @@ class MainThread:
         """Let ``serve`` return when everything before this is done."""
         self._inbox.put(None)
 
-    async def call(self, task: Task[..., Any], request: Request) -> Any:
+    async def call(self, task: Declared, request: Request) -> Any:
         """Call the user's function: the one place that does."""
         if not task.is_async:
             return task.run(*request.args, **request.kwargs)

@@ -1,5 +1,5 @@
 """The worker: ``run`` starts a node and its runners."""
 
-from umbel.worker.node import run
+from umbel.worker.start import run
 
 __all__ = ["run"]

@@ -185,10 +185,14 @@ class Fleet:
         if self.runners.pop(runner.number, None) is None:
             return
         running = runner.running
-        victims = [runner.assigned[number] for number in running]
-        others = [held for number, held in runner.assigned.items() if number not in running]
+        started = runner.board.started
+        victims = [runner.assigned.pop(number) for number in running]
         for held in victims:
             verdict_on_loss(self._app, held, why)
+        for number, held in runner.assigned.items():
+            if number <= started:  # it ended, and its report died with the runner
+                held.delivery = held.delivery._replace(redelivered=True)
+        others = list(runner.assigned.values())
         runner.assigned.clear()
         runner.link.kill()
         runner.board.close()

@@ -69,7 +69,7 @@ class ForkServer:
         try:
             self._app = Origin(*payload["origin"]).load()
             self._app.import_modules()
-        except BaseException:
+        except BaseException:  # noqa: BLE001  the node raises it
             self._send("failed", traceback.format_exc())
             return
         gc.collect()
@@ -93,7 +93,7 @@ class ForkServer:
             self._control.close()
             live(self._app, socket.socket(fileno=fds[0]), Board(fds[1]), RunnerSetup(*payload))
             code = 0
-        except BaseException:
+        except BaseException:  # noqa: BLE001  nothing may run up the fork's stack
             traceback.print_exc()
         finally:
             end_process(code)

@@ -5,19 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
 
+from umbel.app import Umbel
 from umbel.attempt import Call, attempt
+from umbel.declared import Declared
 from umbel.errors import NotRegistered, WireError, WorkerLostError
 from umbel.model import Delivery, Failed, Message, Outcome, dead
 from umbel.request import Request
-from umbel.task import Task
 from umbel.wire import task_v2
 from umbel.worker.admission import admit
 from umbel.worker.settler import Report, Settler
-
-if TYPE_CHECKING:
-    from umbel.app import Umbel
 
 logger = logging.getLogger("umbel.worker")
 
@@ -40,11 +37,13 @@ class Journey:
         self._settler = Settler(app, hostname)
 
     async def __call__(self, number: int, delivery: Delivery) -> Report:
-        """The life of one delivery. The firewall: whatever escapes is logged, and the delivery becomes a dead letter."""
+        """The life of one delivery. The firewall: what escapes is logged, and the delivery becomes a dead letter."""
         try:
             return await self._live(number, delivery)
         except Exception as error:
-            logger.critical("umbel failed on the message [%s]; it is a dead letter", delivery.envelope.id, exc_info=True)
+            logger.critical(
+                "umbel failed on the message [%s]; it is a dead letter", delivery.envelope.id, exc_info=True
+            )
             return Report(number, dead(f"umbel failed on it: {type(error).__name__}: {error}"))
 
     async def _live(self, number: int, delivery: Delivery) -> Report:
@@ -65,7 +64,7 @@ class Journey:
             outcome = await self._run(number, task, request)
         return self._settler.settle(number, task, request, outcome, perf_counter() - started)
 
-    async def _run(self, number: int, task: Task[..., Any], request: Request) -> Outcome:
+    async def _run(self, number: int, task: Declared, request: Request) -> Outcome:
         late = self._acks_late if task.acks_late is None else task.acks_late
         if not late:
             self._acknowledge(number)

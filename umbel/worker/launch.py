@@ -63,7 +63,7 @@ class Launcher:
             return
         ours, theirs = socket.socketpair()
         with theirs:
-            self._server = subprocess.Popen(
+            self._server = subprocess.Popen(  # noqa: ASYNC220  the loop has nothing to do before the server is there
                 [sys.executable, "-P", "-m", "umbel.worker.forkserver", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -113,16 +113,17 @@ class Launcher:
         return pid
 
     def _spawn_fresh(self, setup: RunnerSetup, theirs: socket.socket, board: Board) -> int:
+        fds = [theirs.fileno(), board.fd]
         told = {
             "path": sys.path,
             "log": self._start.log,
             "origin": astuple(self._start.origin),
             "setup": astuple(setup),
-            "fds": [theirs.fileno(), board.fd],
+            "fds": fds,
         }
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "umbel.worker.fresh", json.dumps(told)],
-            pass_fds=told["fds"],
+            pass_fds=fds,
             stdin=subprocess.DEVNULL,
             process_group=0,
             env=_environment(),

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from umbel.app import Umbel
 from umbel.errors import NotRegistered
 from umbel.wire import task_v2
 from umbel.worker.holding import Held
-
-if TYPE_CHECKING:
-    from umbel.app import Umbel
 
 
 def verdict_on_loss(app: Umbel, held: Held, why: str) -> None:
     """Mark ``held``: to be run again, or certified as FAILURE ``WorkerLostError``.
 
     Run again unless the broker has already forgotten it (early acknowledgement), the task says that it must not be
-    (``reject_on_worker_lost=False``), or it has taken ``task_max_starts`` runners with it: then it is a dead letter too.
+    (``reject_on_worker_lost=False``), or it has taken ``task_max_starts`` runners with it: then it is a dead
+    letter too.
     """
     if held.certificate is not None:
         return

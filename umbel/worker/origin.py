@@ -15,7 +15,7 @@ from umbel.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """``module`` and ``attribute`` name the app; ``script`` is the file where the module is a program's ``__main__``."""
+    """``module`` and ``attribute`` name the app; ``script`` is its file if it is a program's ``__main__``."""
 
     module: str
     attribute: str

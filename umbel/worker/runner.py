@@ -10,18 +10,16 @@ import socket
 import sys
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from umbel import current
+from umbel.app import Umbel
 from umbel.model import SealedRecord
 from umbel.pools.main_thread import Job, MainThread
 from umbel.worker import frames
 from umbel.worker.board import Board
 from umbel.worker.journey import Journey
 from umbel.worker.settler import Report
-
-if TYPE_CHECKING:
-    from umbel.app import Umbel
 
 NODE_GONE = 71
 """Exit status of a runner whose node is gone."""

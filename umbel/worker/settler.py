@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from umbel import current
+from umbel.app import Umbel
 from umbel.attempt import failed
+from umbel.declared import Declared
 from umbel.errors import EncodeError, TaskRevokedError
 from umbel.model import (
     ACK,
@@ -29,10 +31,6 @@ from umbel.model import (
 )
 from umbel.reporting import done_now, seal
 from umbel.request import Request
-from umbel.task import Task
-
-if TYPE_CHECKING:
-    from umbel.app import Umbel
 
 logger = logging.getLogger("umbel.worker")
 
@@ -61,7 +59,7 @@ class Settler:
     def settle(
         self,
         number: int,
-        task: Task[..., Any],
+        task: Declared,
         request: Request,
         outcome: Outcome,
         runtime: float,
@@ -92,7 +90,7 @@ class Settler:
         tell(task, request, outcome, runtime)
         return Report(number, verdict, record, runtime)
 
-    def started(self, task: Task[..., Any], request: Request) -> None:
+    def started(self, task: Declared, request: Request) -> None:
         """Record STARTED, for tasks that want it."""
         wanted = self._track_started if task.track_started is None else task.track_started
         if wanted and current.recorder is not None:
@@ -125,7 +123,7 @@ class Settler:
         )
 
     def _record(
-        self, task: Task[..., Any], request: Request, state: State, value: Any, trace: str | None = None
+        self, task: Declared, request: Request, state: State, value: Any, trace: str | None = None
     ) -> SealedRecord | None:
         if not self._keeps_results or not self._wanted(task, request, state):
             return None
@@ -152,14 +150,14 @@ class Settler:
             ),
         )
 
-    def _wanted(self, task: Task[..., Any], request: Request, state: State) -> bool:
+    def _wanted(self, task: Declared, request: Request, state: State) -> bool:
         if not request.ignore_result:
             return True
         errors = task.store_errors_even_if_ignored
         return state is State.FAILURE and (self._store_ignored_errors if errors is None else errors)
 
 
-def tell(task: Task[..., Any], request: Request, outcome: Outcome, runtime: float) -> None:
+def tell(task: Declared, request: Request, outcome: Outcome, runtime: float) -> None:
     """Log the end of an attempt in the words that operators know."""
     name, task_id = request.shadow or task.name, request.id
     if isinstance(outcome, Succeeded):
@@ -187,6 +185,6 @@ def tell(task: Task[..., Any], request: Request, outcome: Outcome, runtime: floa
 def _shown(value: Any) -> str:
     try:
         text = repr(value)
-    except Exception as error:  # a value whose repr fails must not turn a success into something else
+    except Exception as error:  # noqa: BLE001  a repr that fails must not turn a success into something else
         return f"<{type(value).__name__}, whose repr raised {type(error).__name__}>"
     return text if len(text) <= 1024 else f"{text[:1021]}..."

@@ -1,0 +1,126 @@
+"""What is declared of a task: its name, its body, its options, its life-cycle handlers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from umbel import current
+from umbel.call import CallOptions
+from umbel.errors import ConfigurationError, UmbelError
+from umbel.request import Request
+from umbel.signature_check import Checker, checker_for
+from umbel.wiring import App
+
+OUTSIDE = Request()
+"""What ``self.request`` is when the function is called like any function."""
+
+
+class Declared:
+    """What a worker needs to run a task. An attribute that is None follows the setting of the same meaning."""
+
+    app: App
+    name: str = ""
+    typing: bool = True
+    queue: str | None = None
+    priority: int | None = None
+    expires: float | None = None
+    serializer: str | None = None
+    compression: str | None = None
+    ignore_result: bool | None = None
+    store_errors_even_if_ignored: bool | None = None
+    acks_late: bool | None = None
+    acks_on_failure_or_timeout: bool | None = None
+    reject_on_worker_lost: bool | None = None
+    track_started: bool | None = None
+    throws: tuple[type[BaseException], ...] = ()
+
+    OPTIONS: ClassVar[frozenset[str]] = frozenset(
+        {
+            "typing",
+            "queue",
+            "priority",
+            "expires",
+            "serializer",
+            "compression",
+            "ignore_result",
+            "store_errors_even_if_ignored",
+            "acks_late",
+            "acks_on_failure_or_timeout",
+            "reject_on_worker_lost",
+            "track_started",
+            "throws",
+        }
+    )
+
+    _checker: Checker | None = None
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """The body of the task; ``@app.task`` puts the function here, a subclass writes it."""
+        raise UmbelError(f"the task {self.name} has no body: define run()")
+
+    def bind(self, app: App) -> None:
+        """Make this the task of ``app``. Called once, by the registry's owner.
+
+        Raises ``ConfigurationError`` for an option that cannot be meant.
+        """
+        self.app = app
+        CallOptions(queue=self.queue, priority=self.priority, expires=self.expires).check()
+        if not isinstance(self.throws, tuple):
+            raise ConfigurationError(f"{self.name}: throws must be a tuple of exception classes, not {self.throws!r}")
+        if self.typing:
+            self._checker = checker_for(self.run, self.name, skip_first=False)
+
+    @property
+    def origin(self) -> str:
+        """Where the body is defined: ``module.qualname``."""
+        body: Any = inspect.unwrap(self.run)
+        if type(self).run is not Declared.run and not hasattr(self, "__wrapped__"):
+            return f"{type(self).__module__}.{type(self).__qualname__}"
+        return f"{body.__module__}.{body.__qualname__}"
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the body is an ``async def``."""
+        return inspect.iscoroutinefunction(inspect.unwrap(self.run))
+
+    @property
+    def request(self) -> Request:
+        """The attempt under way in this thread or coroutine."""
+        attempt = current.request.get()
+        return OUTSIDE if attempt is None else attempt
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name}>"
+
+    def check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Raise ``TypeError`` when the arguments do not fit the function's signature."""
+        if not isinstance(args, list | tuple):
+            raise TypeError(f"args must be a list or a tuple, not {args!r}")
+        if not isinstance(kwargs, Mapping):
+            raise TypeError(f"kwargs must be a mapping, not {kwargs!r}")
+        if self._checker is not None:
+            self._checker(*args, **kwargs)
+
+    def before_start(self, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Called in the worker before the function."""
+
+    def on_success(self, retval: Any, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Called in the worker when the function returned, before the result is stored."""
+
+    def on_failure(
+        self, exc: BaseException, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any], einfo: str | None
+    ) -> None:
+        """Called in the worker when the task failed, before that is stored; ``einfo`` is the traceback's text."""
+
+    def after_return(
+        self,
+        status: str,
+        retval: Any,
+        task_id: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        einfo: str | None,
+    ) -> None:
+        """Called in the worker after ``on_success`` or ``on_failure``."""

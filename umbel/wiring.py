@@ -1,0 +1,59 @@
+"""What the parts of an app may ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import tzinfo
+from typing import Any, Protocol
+
+from umbel.call import CallOptions
+from umbel.clock import Clock
+from umbel.model import Message, Route
+from umbel.ports import Broker, ResultBackend
+from umbel.settings.loader import Settings
+
+
+class Sender(Protocol):
+    """Makes messages of calls, and sends them."""
+
+    def prepare(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions
+    ) -> tuple[Route, Message]: ...
+
+    def send(self, route: Route, message: Message) -> None: ...
+
+    def send_many(self, messages: Sequence[tuple[Route, Message]]) -> None: ...
+
+
+class App(Protocol):
+    """An app, as its tasks, its publisher, its results and its worker see it."""
+
+    @property
+    def main(self) -> str: ...
+
+    @property
+    def conf(self) -> Settings: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def publisher(self) -> Sender: ...
+
+    @property
+    def broker(self) -> Broker: ...
+
+    @property
+    def backend(self) -> ResultBackend: ...
+
+    @property
+    def result_url(self) -> str | None: ...
+
+    @property
+    def timezone(self) -> tzinfo: ...
+
+    @property
+    def accept_content(self) -> frozenset[str]: ...
+
+    @property
+    def result_content(self) -> frozenset[str]: ...

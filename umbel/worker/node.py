@@ -1,0 +1,217 @@
+"""The node: claims deliveries, feeds its runners, settles, and ends in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from umbel.app import Umbel
+from umbel.errors import UmbelError
+from umbel.model import REQUEUE, Queue, Settlement
+from umbel.ports import Consumer
+from umbel.worker.fleet import STALL, Fleet, Runner
+from umbel.worker.holding import Held, Holding
+from umbel.worker.pace import Pace
+from umbel.worker.plan import Plan
+from umbel.worker.settling import Settling
+from umbel.worker.shutdown import Shutdown
+
+logger = logging.getLogger("umbel.worker")
+
+_IDLE_TICK = 0.1
+_FALSE_STARTS = 5
+_FLUSH_DEADLINE = 5.0
+
+
+class Starter(Protocol):
+    """Starts the runners of a fleet."""
+
+    async def open(self) -> None: ...
+
+    async def start(self) -> None: ...
+
+    def tick(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Node:
+    """One worker node. ``starter(consumer, fleet)`` makes what starts its runners."""
+
+    def __init__(
+        self, app: Umbel, plan: Plan, starter: Callable[[Consumer, Fleet], Starter], on_ready: Callable[[], None] | None
+    ) -> None:
+        self._app = app
+        self._plan = plan
+        self._make_starter = starter
+        self._on_ready = on_ready
+        self.shutdown = Shutdown()
+        self._holding = Holding()
+        self._pace = Pace(plan.multiplier)
+        self._prefetch = 0
+        self._false_starts = 0
+        self._failure: BaseException | None = None
+        self._services: list[asyncio.Task[None]] = []
+
+    async def serve(self) -> int:
+        """Work until told to stop; gives the exit status: 0 after a warm end, 1 after a cold one or a failure."""
+        app, plan = self._app, self._plan
+        async with contextlib.AsyncExitStack() as stack:
+            broker = await stack.enter_async_context(app.broker)
+            backend = None if app.result_url is None else await stack.enter_async_context(app.backend)
+            for queue in plan.queues:
+                await broker.declare(Queue(queue))
+            self._prefetch = self._pace.prefetch(plan.concurrency)
+            consumer = await broker.consume(plan.queues, self._prefetch)
+            stack.push_async_callback(consumer.close)
+            self._settling = Settling(broker, consumer, backend)
+            self._fleet = Fleet(app, self._holding, self._settling, self._pace, self._lost)
+            self._starter = self._make_starter(consumer, self._fleet)
+            stack.push_async_callback(self._starter.close)
+            try:
+                await self._start(consumer)
+                await self._until_stopped()
+            finally:
+                clean = await self._end(consumer)
+        if self._failure is not None:
+            raise self._failure
+        return 0 if clean else 1
+
+    async def _start(self, consumer: Consumer) -> None:
+        settling = asyncio.create_task(self._settling.run())
+        self._services.append(settling)
+        await self._starter.open()
+        for _ in range(self._plan.concurrency):
+            await self._starter.start()
+        while not any(runner.ready for runner in self._fleet.runners.values()):
+            await self._wait_for_change(1.0)
+            self._starter.tick()
+            if self._failure is not None or self.shutdown.asked:
+                return
+        self._services += [asyncio.create_task(self._claim(consumer)), asyncio.create_task(self._tick(consumer))]
+        logger.info("%s ready.", self._plan.name)
+        if self._on_ready is not None:
+            self._on_ready()
+
+    async def _claim(self, consumer: Consumer) -> None:
+        async for deliveries in consumer:
+            self._holding.take(deliveries)
+            self._fleet.feed()
+
+    async def _tick(self, consumer: Consumer) -> None:
+        while True:
+            await asyncio.sleep(STALL if self._fleet.unsettled else _IDLE_TICK)
+            self._starter.tick()
+            self._fleet.unstall()
+            prefetch = self._pace.prefetch(max(1, self._plan.concurrency))
+            if not self.shutdown.asked and (prefetch > self._prefetch or prefetch < self._prefetch // 2):
+                self._prefetch = prefetch
+                await consumer.resize(prefetch)
+
+    async def _until_stopped(self) -> None:
+        asked = asyncio.create_task(self.shutdown.wait(1))
+        try:
+            done, _ = await asyncio.wait({asked, *self._services}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asked.cancel()
+        for service in done - {asked}:
+            self._failure = service.exception() or UmbelError("a service of the worker ended by itself")
+            logger.critical("The worker stops: %s", self._failure)
+
+    def _lost(self, runner: Runner) -> None:
+        if self.shutdown.asked or runner.stopping:
+            return
+        self._false_starts = 0 if runner.ready else self._false_starts + 1
+        if self._false_starts >= _FALSE_STARTS:
+            self._fail(UmbelError(f"{_FALSE_STARTS} runners in a row ended before they were ready; see their messages"))
+            return
+        task = asyncio.get_running_loop().create_task(self._replace(0.1 * 2**self._false_starts))
+        task.add_done_callback(self._replaced)
+
+    async def _replace(self, pause: float) -> None:
+        if self._false_starts:
+            await asyncio.sleep(pause)
+        if not self.shutdown.asked:
+            await self._starter.start()
+
+    def _replaced(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._fail(task.exception() or UmbelError("a runner could not be started"))
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = self._failure or error
+        logger.critical("The worker stops: %s", error)
+        self.shutdown.ask()
+
+    # -- the end --------------------------------------------------------------------------------------------------
+
+    async def _end(self, consumer: Consumer) -> bool:
+        """Warm: what runs may finish within the grace, the rest goes back. True when nothing had to be cut off."""
+        self.shutdown.ask_first()
+        for service in self._services[1:]:
+            service.cancel()
+        with contextlib.suppress(UmbelError):
+            await consumer.resize(0)
+        fleet = self._fleet
+        fleet.feeding = False
+        for held in self._holding.empty():
+            self._give_back(held)
+        for runner in fleet.runners.values():
+            for held in fleet.take_back(runner):
+                self._give_back(held)
+        if fleet.unsettled:
+            logger.warning("Waiting up to %g s for %d running task(s) to end", self._plan.grace, fleet.unsettled)
+        await self._wait_for_running()
+        cut = fleet.unsettled
+        for runner in list(fleet.runners.values()):
+            self._dismiss(runner)
+        if cut:
+            logger.warning("%d task(s) had not ended and are given back", cut)
+        await self._flush()
+        return not cut and self.shutdown.stage < 2
+
+    async def _wait_for_running(self) -> None:
+        """Until nothing runs, the grace is over, or somebody asks again."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._plan.grace
+        while self._fleet.unsettled and self.shutdown.stage < 2 and self._failure is None:
+            left = deadline - loop.time()
+            if left <= 0:
+                return
+            for held in self._holding.empty():  # given back by a runner that died or that had been voided too late
+                self._give_back(held)
+            await self._wait_for_change(min(left, _IDLE_TICK))
+            self._starter.tick()
+
+    def _dismiss(self, runner: Runner) -> None:
+        runner.stopping = True
+        if not runner.assigned:
+            runner.link.send("stop")
+            return
+        for held in runner.assigned.values():
+            self._give_back(held)
+        runner.assigned.clear()
+        runner.link.kill()
+
+    def _give_back(self, held: Held) -> None:
+        if not held.early:
+            self._settling.settle(Settlement(held.delivery, REQUEUE))
+
+    async def _flush(self) -> None:
+        """Until everything is durable; a store that refuses for too long keeps its claims, and they return later."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _FLUSH_DEADLINE
+        while not self._settling.idle and not self._services[0].done():
+            if loop.time() > deadline:
+                logger.error("The store did not take the last settlements; those tasks will run again")
+                break
+            await asyncio.sleep(0.005)
+        self._services[0].cancel()
+
+    async def _wait_for_change(self, seconds: float) -> None:
+        self._fleet.changed.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._fleet.changed.wait(), seconds)

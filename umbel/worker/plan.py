@@ -1,0 +1,63 @@
+"""What one worker is to do: settings and flags, resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from umbel import ids
+from umbel.app import Umbel
+from umbel.errors import ConfigurationError
+from umbel.settings.options import OPTIONS
+from umbel.worker.origin import Origin, origin_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """``grace`` is in seconds; ``log`` are the arguments of ``log.setup``; ``origin`` is None in the pool solo."""
+
+    name: str
+    queues: tuple[str, ...]
+    pool: str
+    concurrency: int
+    multiplier: int | None
+    grace: float
+    origin: Origin | None
+    log: Mapping[str, Any] = field(default_factory=dict)
+
+
+def plan_for(
+    app: Umbel,
+    *,
+    queues: Sequence[str] | None = None,
+    pool: str | None = None,
+    concurrency: int | None = None,
+    name: str | None = None,
+    grace: float | None = None,
+    origin: Origin | None = None,
+    log: Mapping[str, Any] | None = None,
+) -> Plan:
+    """The plan; what is None comes from the settings.
+
+    Raises ``ConfigurationError`` for what cannot be done.
+    """
+    conf = app.conf
+    chosen: str = conf.worker_pool if pool is None else OPTIONS["worker_pool"].accept(pool, "pool")
+    wanted: int = conf.worker_concurrency
+    if concurrency is not None:
+        wanted = OPTIONS["worker_concurrency"].accept(concurrency, "concurrency")
+    if chosen == "solo" and concurrency not in (None, 1):
+        raise ConfigurationError(f"the pool solo runs one task at a time: leave out concurrency={concurrency}")
+    seconds: float = conf.worker_grace if grace is None else OPTIONS["worker_grace"].accept(grace, "grace")
+    named = tuple(dict.fromkeys(queues)) if queues else (conf.task_default_queue,)
+    return Plan(
+        name=ids.node_name(name),
+        queues=named,
+        pool=chosen,
+        concurrency=1 if chosen == "solo" else wanted,
+        multiplier=conf.worker_prefetch_multiplier,
+        grace=seconds,
+        origin=None if chosen == "solo" else (origin or origin_of(app)),
+        log=dict(log or {}),
+    )

@@ -1,0 +1,66 @@
+"""The stages of a worker's end: not asked, warm, cold."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Iterator
+
+logger = logging.getLogger("umbel.worker")
+
+
+class Shutdown:
+    """Asked once: warm. Asked again: cold. The node's loop owns it; ``ask`` from elsewhere goes through the loop."""
+
+    def __init__(self) -> None:
+        self.stage = 0
+        self._changed = asyncio.Event()
+
+    @property
+    def asked(self) -> bool:
+        """Whether the end has begun."""
+        return self.stage > 0
+
+    def ask(self) -> None:
+        """One stage further."""
+        self.stage += 1
+        self._changed.set()
+        if self.stage == 1:
+            logger.warning("Warm shutdown: no new tasks; ask again to stop at once")
+        elif self.stage == 2:
+            logger.warning("Cold shutdown: running tasks are given back now")
+
+    def ask_first(self) -> None:
+        """Begin the end, if nobody has."""
+        if not self.asked:
+            self.ask()
+
+    async def wait(self, stage: int) -> None:
+        """Return when this stage is reached."""
+        while self.stage < stage:
+            self._changed.clear()
+            await self._changed.wait()
+
+    @contextlib.contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Ask at SIGTERM and SIGINT, twice at SIGQUIT, while in the block; in the main thread's loop."""
+        loop = asyncio.get_running_loop()
+        wanted = {"SIGTERM": 1, "SIGINT": 1, "SIGQUIT": 2}
+        numbers = {getattr(signal, name): times for name, times in wanted.items() if hasattr(signal, name)}
+        for number, times in numbers.items():
+            loop.add_signal_handler(number, self._ask_times, times)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+    def _ask_times(self, times: int) -> None:
+        while self.stage < times:
+            self.ask()
+            if times == 1:
+                return
+        if times == 1:
+            self.ask()

@@ -1,0 +1,121 @@
+"""The pool solo: the node's loop in a thread, the tasks in the main thread of the same process."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from umbel import current
+from umbel.app import Umbel
+from umbel.model import SealedRecord
+from umbel.pools.main_thread import MainThread
+from umbel.worker import frames
+from umbel.worker.board import Board
+from umbel.worker.fleet import Fleet, Runner
+from umbel.worker.journey import Journey
+from umbel.worker.runner import flat_report
+from umbel.worker.settler import Report
+
+
+class Solo:
+    """The one runner of a solo node. Made in the main thread; ``fleet`` and ``loop`` come with ``attach``."""
+
+    def __init__(self, app: Umbel, hostname: str) -> None:
+        self._app = app
+        self._hostname = hostname
+        self._board = Board.make()
+        self._pool = MainThread(self._board, self._hand_over)
+        self._journey = Journey(app, hostname, self._pool.call, self._acknowledge)
+        self._gate = threading.Condition()
+        self._known: set[int] = set()
+        """Numbers whose delivery the broker has forgotten; guarded by the condition."""
+        self._receive: Callable[[str, Any], None] | None = None
+        self._fleet: Fleet | None = None
+
+    def attach(self, fleet: Fleet) -> None:
+        """The node is there; called on its loop."""
+        self._fleet = fleet
+
+    def serve(self) -> None:
+        """Run tasks in this thread until the node says stop."""
+        before = current.recorder
+        current.recorder = self._record
+        try:
+            self._pool.serve()
+        finally:
+            current.recorder = before
+            self._board.close()
+
+    def stop(self) -> None:
+        """Let ``serve`` return, whatever the node does."""
+        self._pool.stop()
+
+    # -- what the node uses: a starter and a link -----------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Nothing to make ready."""
+
+    async def start(self) -> None:
+        """Be the fleet's runner."""
+        assert self._fleet is not None
+        loop = asyncio.get_running_loop()
+        runner = Runner(1, os.getpid(), self, self._board, "")
+        fleet = self._fleet
+
+        def receive(kind: str, payload: Any) -> None:
+            loop.call_soon_threadsafe(fleet.receive, runner, kind, payload)
+
+        self._receive = receive
+        fleet.add(runner)
+        fleet.receive(runner, "ready", os.getpid())
+
+    def tick(self) -> None:
+        """Nothing to notice."""
+
+    async def close(self) -> None:
+        """Let the main thread return."""
+        self._pool.stop()
+
+    def send(self, kind: str, payload: Any = None) -> None:
+        """A frame to the runner, without a socket between."""
+        if kind == "run":
+            self._pool.put(
+                [
+                    (number, functools.partial(self._journey, number, frames.whole_delivery(flat)))
+                    for number, flat in payload
+                ]
+            )
+        elif kind == "acked":
+            with self._gate:
+                self._known.update(payload)
+                self._gate.notify_all()
+        elif kind == "stop":
+            self._pool.stop()
+
+    def kill(self) -> None:
+        """A task of this process cannot be killed without the process."""
+
+    # -- what the main thread uses --------------------------------------------------------------------------------
+
+    def _send(self, kind: str, payload: Any) -> None:
+        assert self._receive is not None
+        self._receive(kind, payload)
+
+    def _hand_over(self, reports: list[Report], void: list[int]) -> None:
+        if void:
+            self._send("void", void)
+        if reports:
+            self._send("done", [flat_report(report) for report in reports])
+
+    def _record(self, record: SealedRecord) -> None:
+        self._send("store", [frames.flat_record(record)])
+
+    def _acknowledge(self, number: int) -> None:
+        self._send("ack", number)
+        with self._gate:
+            self._gate.wait_for(lambda: number in self._known)
+            self._known.discard(number)

@@ -30,6 +30,36 @@ FINAL_STATES: frozenset[str] = frozenset({State.SUCCESS, State.FAILURE, State.RE
 EXCEPTION_STATES: frozenset[str] = frozenset({State.FAILURE, State.RETRY, State.REVOKED})
 """In these states a record's value is an exception."""
 
+CUSTOM = "custom"
+"""Stands in ``TRANSITIONS`` for every state that is not one of ``State``."""
+
+_OPEN: frozenset[str] = frozenset({State.STARTED, State.RETRY, CUSTOM}) | FINAL_STATES
+
+TRANSITIONS: Mapping[str, frozenset[str]] = {
+    State.PENDING: _OPEN,
+    State.STARTED: _OPEN,
+    State.RETRY: _OPEN,
+    CUSTOM: _OPEN,
+    State.SUCCESS: frozenset(),
+    State.FAILURE: frozenset(),
+    State.REVOKED: frozenset(),
+}
+"""Which state may follow which within one life of a task: ``docs/states.md`` draws this table."""
+
+
+def may_replace(old: str, old_life: int, new: str, new_life: int) -> bool:
+    """Whether a record in state ``new`` may take the place of one in state ``old``.
+
+    A higher life always may, a lower one never; within a life ``TRANSITIONS`` decides.
+    """
+    if old_life != new_life:
+        return new_life > old_life
+    return _known(new) in TRANSITIONS[_known(old)]
+
+
+def _known(state: str) -> str:
+    return state if state in TRANSITIONS else CUSTOM
+
 
 @dataclass(frozen=True, slots=True)
 class Links:

@@ -3,6 +3,7 @@
 UmbelError
  ├─ ConfigurationError
  │   ├─ UnknownOption        a setting, keyword or flag that does not exist, with the nearest that does
+ │   │   └─ UnknownSetting   (also an AttributeError and a KeyError) such a setting was read
  │   ├─ AppNotFound          no app where it was looked for; lists every place tried
  │   ├─ NoResultBackend      a result was asked for and no backend keeps any
  │   └─ MissingExtra         a feature needs a package that is not installed
@@ -48,6 +49,13 @@ class UnknownOption(ConfigurationError, TypeError):
         super().__init__(f"{what}: unknown name {name!r}{hint}")
         self.name = name
         self.nearest = near[0] if near else None
+
+
+class UnknownSetting(UnknownOption, AttributeError, KeyError):  # type: ignore[misc]  # ``name`` is one thing in both
+    """A setting was read that does not exist. Also what ``hasattr`` and mappings expect."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class AppNotFound(ConfigurationError):

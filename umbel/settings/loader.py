@@ -1,0 +1,200 @@
+"""The settings of an app, put together from all sources by their precedence when one is first read."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from umbel.errors import ConfigurationError, UnknownSetting
+from umbel.settings.home import project_root, read_project_table
+from umbel.settings.options import OPTIONS
+from umbel.settings.sources import (
+    ConfigObject,
+    Given,
+    Layer,
+    from_code,
+    from_command_line,
+    from_environment,
+    from_project,
+    worked_out,
+)
+
+_NONE: Layer = {}
+
+
+class _Chosen(NamedTuple):
+    """What the program itself said. Replaced as a whole by every write, so that readers need no lock."""
+
+    constructor: Layer = _NONE
+    source: ConfigObject | None = None
+    written: Layer = _NONE
+    command_line: Layer = _NONE
+
+
+class _Outside(NamedTuple):
+    """What the surroundings said, at the first read."""
+
+    environment: Layer
+    project: Layer
+    defaults: Mapping[str, Any]
+
+
+class _Effective(NamedTuple):
+    """Every setting's value, and what they were put together from: good for as long as that is what is chosen."""
+
+    chosen: _Chosen
+    settings: Layer
+
+
+class Settings(Mapping[str, Any]):
+    """``app.conf``: every setting, read and written as an attribute or an item.
+
+    From strongest to weakest: command line, environment, writes, constructor, ``config_from_object`` (the last call),
+    ``[tool.umbel]`` of the project's pyproject.toml, defaults. Nothing outside the process is read, and no module
+    imported, before the first setting is read; environment and pyproject.toml are read once, then. Reading is safe
+    from several threads and takes no lock; writing is safe too.
+
+    An unknown name raises ``UnknownOption``; a value of the wrong type raises ``ConfigurationError``: of the
+    constructor, of writes and of the command line at once, of the other sources at the first read.
+
+    ``environ`` and ``cwd`` stand in for the process's own.
+    """
+
+    _chosen: _Chosen
+    _outside: _Outside | None
+    _effective: _Effective | None
+
+    def __init__(
+        self,
+        constructor: Mapping[str, Any] | None = None,
+        *,
+        environ: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        self._environ = environ
+        self._cwd = cwd
+        self._writing = threading.Lock()
+        self._chosen = _Chosen(constructor=from_code(constructor or {}, "Umbel()", "constructor"))
+        self._outside = None
+        self._effective = None
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    def __getitem__(self, name: str) -> Any:
+        return self._find(name).value
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return self._find(name).value
+
+    def __contains__(self, name: object) -> bool:
+        return name in OPTIONS
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(OPTIONS)
+
+    def __len__(self) -> int:
+        return len(OPTIONS)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *OPTIONS]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {id(self):#x}>"
+
+    def origin(self, name: str) -> str:
+        """Where the setting's value comes from, in words: "environment UMBEL_BROKER_URL", "constructor", "default" …"""
+        return self._find(name).origin
+
+    def table(self) -> list[tuple[str, str, str]]:
+        """Every setting's name, its value as people may see it (passwords are stars) and its origin, by name."""
+        return [
+            (name, OPTIONS[name].show(given.value), given.origin) for name, given in sorted(self._combined().items())
+        ]
+
+    # -- writing --------------------------------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_"):
+            object.__setattr__(self, name, value)
+        else:
+            self.update({name: value})
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.update({name: value})
+
+    def update(self, values: Mapping[str, Any] | None = None, /, **more: Any) -> None:
+        """Write several settings: all of them, or none when one is refused."""
+        layer = from_code({**(values or {}), **more}, "app.conf", "app.conf")
+        with self._writing:
+            self._chosen = self._chosen._replace(written={**self._chosen.written, **layer})
+
+    def config_from_object(self, source: Any, *, namespace: str | None = None) -> None:
+        """Take settings from a module, its name (also ``module:attribute``), a class, an object or a mapping.
+
+        A name is imported at the next read, not now. Without ``namespace``, attributes named as a setting count, and
+        others that start like one (``task_``, ``worker_`` …) are errors; with ``namespace="UMBEL"`` those named
+        ``UMBEL_TASK_SERIALIZER`` and so on count, and others with that beginning are errors. The last call wins.
+        """
+        loaded = ConfigObject(source, namespace)
+        with self._writing:
+            self._chosen = self._chosen._replace(source=loaded)
+
+    def set_from_command_line(self, values: Mapping[str, Any]) -> None:
+        """Write settings that beat every other source; texts are cast to what each setting takes."""
+        layer = from_command_line(values)
+        with self._writing:
+            self._chosen = self._chosen._replace(command_line={**self._chosen.command_line, **layer})
+
+    # -- putting together -----------------------------------------------------------------------------------------
+
+    def _find(self, name: str) -> Given:
+        given = self._combined().get(name) if name in OPTIONS else None
+        if given is None:
+            raise UnknownSetting("app.conf", name, OPTIONS)
+        return given
+
+    def _combined(self) -> Layer:
+        effective, chosen = self._effective, self._chosen
+        if effective is None or effective.chosen is not chosen:
+            effective = self._effective = _Effective(chosen, self._combine(chosen))
+        return effective.settings
+
+    def _combine(self, chosen: _Chosen) -> Layer:
+        outside = self._look_outside()
+        weakest_first = (
+            {name: Given(outside.defaults.get(name, option.default), "default") for name, option in OPTIONS.items()},
+            outside.project,
+            chosen.source.layer() if chosen.source is not None else _NONE,
+            chosen.constructor,
+            chosen.written,
+            outside.environment,
+            chosen.command_line,
+        )
+        combined = {name: given for layer in weakest_first for name, given in layer.items()}
+        broker = combined["broker_url"]
+        if broker.value is None:
+            combined["broker_url"] = Given(outside.defaults["broker_url"], broker.origin)
+        return combined
+
+    def _look_outside(self) -> _Outside:
+        if self._outside is None:
+            environ = os.environ if self._environ is None else self._environ
+            cwd = self._cwd or _current_folder()
+            self._outside = _Outside(
+                from_environment(environ),
+                from_project(*read_project_table(project_root(cwd))),
+                worked_out(cwd, environ),
+            )
+        return self._outside
+
+
+def _current_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise ConfigurationError("the current folder has been deleted; start from one that exists") from None

@@ -172,10 +172,13 @@ class LineHandler(logging.Handler):
             self.handleError(record)
 
     def close(self) -> None:
-        with self.lock if self.lock is not None else threading.Lock():
+        self.acquire()
+        try:
             if self._file >= 0:
                 os.close(self._file)
                 self._file = -1
+        finally:
+            self.release()
         super().close()
 
     def _write_stream(self, line: str) -> None:

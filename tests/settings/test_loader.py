@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from umbel.errors import ConfigurationError, UnknownOption
+from umbel.settings.cpus import available_cpus
 from umbel.settings.kinds import UNSET
 from umbel.settings.loader import Settings
 from umbel.settings.options import OPTIONS
@@ -61,7 +62,7 @@ def test_the_strongest_source_that_sets_a_name_wins_in_whatever_order_they_came(
         apply[source]()
         if read_between:
             assert conf.timezone == "UTC"
-    expected = {name: OPTIONS[name].default for name in NUMBERS}
+    expected = {name: OPTIONS[name].default for name in NUMBERS} | {"worker_concurrency": available_cpus()}
     for source in SOURCES:
         expected.update(by_source[source])
     assert {name: conf[name] for name in NUMBERS} == expected
@@ -143,6 +144,13 @@ def test_without_a_broker_the_url_is_that_of_the_projects_own_file(tmp_path: Pat
     assert conf.broker_url == f"sqlite:///{tmp_path}/.umbel/umbel.db"
     assert conf.result_backend is UNSET
     assert not (tmp_path / ".umbel").exists()
+
+
+def test_none_as_concurrency_is_the_number_of_cpus(tmp_path: Path) -> None:
+    assert settings(tmp_path).worker_concurrency == available_cpus()
+    conf = settings(tmp_path, {"worker_concurrency": 7})
+    conf.worker_concurrency = None
+    assert (conf.worker_concurrency, conf.origin("worker_concurrency")) == (available_cpus(), "app.conf")
 
 
 def test_umbel_home_moves_the_projects_file(tmp_path: Path) -> None:

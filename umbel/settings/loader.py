@@ -176,9 +176,9 @@ class Settings(Mapping[str, Any]):
             chosen.command_line,
         )
         combined = {name: given for layer in weakest_first for name, given in layer.items()}
-        broker = combined["broker_url"]
-        if broker.value is None:
-            combined["broker_url"] = Given(outside.defaults["broker_url"], broker.origin)
+        for name, value in outside.defaults.items():
+            if combined[name].value is None:
+                combined[name] = Given(value, combined[name].origin)
         return combined
 
     def _look_outside(self) -> _Outside:

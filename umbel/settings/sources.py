@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from umbel.errors import ConfigurationError, UnknownOption
 from umbel.imports import half_imported, import_or_none
+from umbel.settings.cpus import available_cpus
 from umbel.settings.home import HOME_VARIABLE, embedded_url
 from umbel.settings.options import ENVIRONMENT_PREFIX, MODULE_PREFIXES, OPTIONS, Option
 
@@ -155,9 +156,10 @@ def _import(name: str, source: str) -> ModuleType:
 
 
 def worked_out(cwd: Path, environ: Mapping[str, str]) -> Mapping[str, Any]:
-    """The values of settings that nobody set and whose default depends on the machine."""
+    """The values of settings whose default depends on the machine; where None is allowed, it stands for them too."""
     msgpack = importlib.util.find_spec("msgpack") is not None
     return {
         "broker_url": embedded_url(cwd, environ),
+        "worker_concurrency": available_cpus(),
         "accept_content": ("json", "msgpack") if msgpack else ("json",),
     }

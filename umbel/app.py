@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 from umbel import clock, current, plug
@@ -192,10 +192,13 @@ class Umbel:
 
     @property
     def timezone(self) -> tzinfo:
-        """The zone of naive datetimes, and of those on the wire."""
+        """The zone of naive datetimes, and of those on the wire: ``timezone``, else UTC, or with ``enable_utc`` off the
+        machine's."""
         name = self.conf.timezone
-        if not name or name == "UTC":
+        if name == "UTC" or (not name and self.conf.enable_utc):
             return UTC
+        if not name:
+            return datetime.now(UTC).astimezone().tzinfo or UTC
         from zoneinfo import ZoneInfo
 
         return ZoneInfo(name)

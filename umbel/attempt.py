@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar, cast
 
-from umbel import current
+from umbel import current, log
 from umbel.declared import Declared
 from umbel.errors import Ignore, Reject
 from umbel.model import Failed, Ignored, Outcome, Rejected, State, Succeeded
@@ -16,6 +16,8 @@ from umbel.request import Request
 Call = Callable[[Declared, Request], Awaitable[Any]]
 
 T = TypeVar("T")
+
+log.task_context = current.task_context
 
 logger = logging.getLogger("umbel.worker")
 

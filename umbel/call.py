@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
@@ -36,6 +36,12 @@ class CallOptions:
     root_id: str | None = None
     parent_id: str | None = None
     reply_to: str | None = None
+    timed: bool = field(default=False, init=False)
+    """Whether it says anything of times."""
+
+    def __post_init__(self) -> None:
+        timed = self.countdown is not None or self.eta is not None or self.expires is not None
+        object.__setattr__(self, "timed", timed)
 
     def with_(self, **changes: Any) -> CallOptions:
         """These options with ``changes``.
@@ -75,7 +81,7 @@ class CallOptions:
                 raise ConfigurationError(f"{name} must be a mapping, not {value!r}")
 
 
-NAMES: frozenset[str] = frozenset(field.name for field in fields(CallOptions))
+NAMES: frozenset[str] = frozenset(each.name for each in fields(CallOptions) if each.init)
 NO_OPTIONS = CallOptions()
 
 

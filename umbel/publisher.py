@@ -5,18 +5,33 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, tzinfo
+from typing import Any, NamedTuple
 
-from umbel import current, ids
+from umbel import current
 from umbel.call import CallOptions, due_time, expiry_time
 from umbel.errors import PublishError, StoreError, TimeoutError
+from umbel.ids import new_id
 from umbel.model import Envelope, Message, Route
 from umbel.ports import Broker, Immediate
 from umbel.wire import task_v2
 from umbel.wiring import App
 
-Call = tuple[Sequence[Any], Mapping[str, Any]]
+_NONE: Mapping[str, Any] = {}
+
+
+class _Defaults(NamedTuple):
+    """What the settings say of calls that say nothing themselves."""
+
+    queue: str
+    priority: int | None
+    serializer: str
+    compression: str | None
+    ignore_result: bool
+    timeout: float
+    zone: tzinfo
+    broker: Broker
+    form: str
 
 
 class Publisher:
@@ -25,6 +40,27 @@ class Publisher:
     def __init__(self, app: App) -> None:
         self._app = app
         self._origin = (0, "")
+        self._defaults: _Defaults | None = None
+        """Read once, and again after a write to the settings."""
+        app.conf.on_write(self._forget)
+
+    def _forget(self) -> None:
+        self._defaults = None
+
+    def _read(self) -> _Defaults:
+        app, conf = self._app, self._app.conf
+        self._defaults = known = _Defaults(
+            conf.task_default_queue,
+            conf.task_default_priority,
+            conf.task_serializer,
+            conf.task_compression,
+            conf.task_ignore_result,
+            conf.broker_publish_timeout,
+            app.timezone,
+            app.broker,
+            app.broker.form,
+        )
+        return known
 
     def prepare(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions
@@ -33,17 +69,23 @@ class Publisher:
 
         Inside a running task the new message gets that task as its parent, and the same root.
         """
-        conf = self._app.conf
-        now = self._app.clock.now()
-        zone = self._app.timezone
-        task_id = options.task_id or ids.new_id()
+        defaults = self._defaults or self._read()
+        task_id = options.task_id or new_id()
         parent_id, root_id = options.parent_id, options.root_id
         attempt = current.request.get()
         if attempt is not None and attempt.id is not None:
             parent_id = parent_id or attempt.id
             root_id = root_id or attempt.root_id or attempt.id
-        eta = due_time(options, now, zone)
-        priority = options.priority if options.priority is not None else conf.task_default_priority
+        eta = expires = due = None
+        if options.timed:
+            now = self._app.clock.now()
+            eta = due_time(options, now, defaults.zone)
+            expires = expiry_time(options.expires, now, defaults.zone)
+            due = _due(eta, now)
+        pid = os.getpid()
+        if self._origin[0] != pid:
+            self._origin = (pid, f"gen{pid}@{socket.gethostname()}")
+        priority = defaults.priority if options.priority is None else options.priority
         message = Message(
             task=name,
             id=task_id,
@@ -52,29 +94,20 @@ class Publisher:
             root_id=root_id or task_id,
             parent_id=parent_id,
             eta=eta,
-            expires=expiry_time(options.expires, now, zone),
+            expires=expires,
             shadow=options.shadow,
-            ignore_result=conf.task_ignore_result if options.ignore_result is None else options.ignore_result,
+            ignore_result=defaults.ignore_result if options.ignore_result is None else options.ignore_result,
             priority=priority,
             reply_to=options.reply_to or "",
-            origin=self.origin,
+            origin=self._origin[1],
             argsrepr=options.argsrepr,
             kwargsrepr=options.kwargsrepr,
             headers=options.headers,
-            properties=options.properties or {},
-            serializer=options.serializer or conf.task_serializer,
-            compression=options.compression or conf.task_compression,
+            properties=options.properties or _NONE,
+            serializer=options.serializer or defaults.serializer,
+            compression=options.compression or defaults.compression,
         )
-        queue = options.queue or conf.task_default_queue
-        return Route(queue, priority, _due(eta, now)), message
-
-    @property
-    def origin(self) -> str:
-        """``gen<pid>@<host>``: the sender's name on the wire."""
-        pid = os.getpid()
-        if self._origin[0] != pid:
-            self._origin = (pid, f"gen{pid}@{socket.gethostname()}")
-        return self._origin[1]
+        return Route(options.queue or defaults.queue, priority, due), message
 
     def send(self, route: Route, message: Message) -> None:
         """Return when the broker has ``message`` durably.
@@ -82,15 +115,16 @@ class Publisher:
         Raises ``PublishError`` (with the message in it) when it has not within ``broker_publish_timeout``, and
         ``EncodeError`` when an argument cannot be written; in both cases nothing was sent.
         """
-        broker = self._app.broker
-        self._publish(broker, [(route, task_v2.encode(message, broker.form))], message)
+        defaults = self._defaults or self._read()
+        self._publish(defaults.broker, [(route, task_v2.encode(message, defaults.form))], message)
 
     def send_many(self, messages: Sequence[tuple[Route, Message]]) -> None:
         """As ``send``, for all of them in one durable write: all or none where the store can."""
-        broker = self._app.broker
-        form = broker.form
-        pairs = [(route, task_v2.encode(message, form)) for route, message in messages]
-        self._publish(broker, pairs, [message for _, message in messages])
+        defaults = self._defaults or self._read()
+        bodies = [message for _, message in messages]
+        envelopes = task_v2.encode_many(bodies, defaults.form)
+        pairs = [(route, envelope) for (route, _), envelope in zip(messages, envelopes, strict=True)]
+        self._publish(defaults.broker, pairs, bodies)
 
     def _publish(self, broker: Broker, pairs: Sequence[tuple[Route, Envelope]], message: Any) -> None:
         try:

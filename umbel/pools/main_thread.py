@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from queue import SimpleQueue
 from time import monotonic
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from umbel.attempt import drive
 from umbel.declared import Declared
 from umbel.request import Request
+
+if TYPE_CHECKING:
+    import asyncio
 
 FLUSH = 0.001
 """Seconds of work after which reports are handed over though more deliveries wait."""
@@ -54,6 +56,8 @@ class MainThread:
         if not task.is_async:
             return task.run(*request.args, **request.kwargs)
         if self._loop is None:
+            import asyncio  # a runner of plain functions does without its memory
+
             self._loop = asyncio.new_event_loop()
         return self._loop.run_until_complete(task.run(*request.args, **request.kwargs))
 

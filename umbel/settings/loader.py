@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,6 +77,8 @@ class Settings(Mapping[str, Any]):
         self._environ = environ
         self._cwd = cwd
         self._writing = threading.Lock()
+        self._listeners: list[Callable[[], None]] = []
+        """Who keeps values of their own; ``on_write`` alone adds."""
         self._chosen = _Chosen(constructor=from_code(constructor or {}, "Umbel()", "constructor"))
         self._outside = None
         self._effective = None
@@ -132,6 +134,7 @@ class Settings(Mapping[str, Any]):
         layer = from_code({**(values or {}), **more}, "app.conf", "app.conf")
         with self._writing:
             self._chosen = self._chosen._replace(written={**self._chosen.written, **layer})
+        self._tell()
 
     def config_from_object(self, source: Any, *, namespace: str | None = None) -> None:
         """Take settings from a module, its name (also ``module:attribute``), a class, an object or a mapping.
@@ -143,12 +146,22 @@ class Settings(Mapping[str, Any]):
         loaded = ConfigObject(source, namespace)
         with self._writing:
             self._chosen = self._chosen._replace(source=loaded)
+        self._tell()
 
     def set_from_command_line(self, values: Mapping[str, Any]) -> None:
         """Write settings that beat every other source; texts are cast to what each setting takes."""
         layer = from_command_line(values)
         with self._writing:
             self._chosen = self._chosen._replace(command_line={**self._chosen.command_line, **layer})
+        self._tell()
+
+    def on_write(self, changed: Callable[[], None]) -> None:
+        """Call ``changed()`` after every write: for who reads settings so often that it keeps them."""
+        self._listeners.append(changed)
+
+    def _tell(self) -> None:
+        for changed in self._listeners:
+            changed()
 
     # -- putting together -----------------------------------------------------------------------------------------
 

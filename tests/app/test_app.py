@@ -1,0 +1,187 @@
+"""Tests of the app: declaring tasks, finding modules, choosing broker and backend."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from umbel import current
+from umbel.app import Umbel, shared_task
+from umbel.errors import ConfigurationError, NoResultBackend, UmbelError, UnknownOption
+from umbel.task import Task
+
+
+def make_app(**settings: object) -> Umbel:
+    return Umbel("shop", broker="memory://app-tests", set_as_current=False, **settings)  # type: ignore[arg-type]
+
+
+def test_a_task_is_named_after_its_module_and_function() -> None:
+    app = make_app()
+
+    @app.task
+    def add(x: int, y: int) -> int:
+        """Add two numbers."""
+        return x + y
+
+    assert add.name == f"{__name__}.add"
+    assert add.__doc__ == "Add two numbers."
+    assert add.__wrapped__.__name__ == "add"  # type: ignore[attr-defined]
+    assert app.tasks[add.name] is add
+
+
+def test_a_task_of_the_main_program_is_named_after_the_app() -> None:
+    app = make_app()
+
+    def add() -> None: ...
+
+    add.__module__ = "__main__"
+    assert app.name_for(add) == "shop.add"
+
+
+def test_a_direct_call_is_a_call() -> None:
+    app = make_app()
+
+    @app.task
+    def double(x: int) -> int:
+        return 2 * x
+
+    assert double(4) == 8
+    assert double.request.called_directly
+
+
+def test_a_bound_task_gets_itself() -> None:
+    app = make_app()
+
+    @app.task(bind=True)
+    def own(self: Task[..., object], x: int) -> str:
+        return f"{self.name} {x}"
+
+    assert own(3) == f"{__name__}.own 3"
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'x'"):
+        own.check((), {})
+
+
+def test_an_unknown_option_of_a_task_names_the_nearest() -> None:
+    with pytest.raises(UnknownOption, match="did you mean 'ignore_result'"):
+        make_app().task(ignore_results=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"priority": 11}, "priority"),
+        ({"queue": ""}, "queue"),
+        ({"throws": ValueError}, "throws"),
+        ({"expires": "x"}, "expires"),
+    ],
+)
+def test_an_option_that_cannot_be_meant_is_refused_when_declared(options: dict[str, object], named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        make_app().task(**options)(lambda_like)  # type: ignore[call-overload]
+
+
+def lambda_like() -> None: ...
+
+
+def test_only_functions_become_tasks() -> None:
+    with pytest.raises(ConfigurationError, match="takes a function, not 3"):
+        make_app().task(3)  # type: ignore[call-overload]
+
+
+def test_a_task_class_keeps_its_attributes_between_calls() -> None:
+    app = make_app()
+
+    class Counter(Task[..., int]):
+        name = "shop.count"
+        calls = 0
+
+        def run(self) -> int:
+            self.calls += 1
+            return self.calls
+
+    counter = app.register_task(Counter())
+    assert (counter(), counter()) == (1, 2)
+    with pytest.raises(ConfigurationError, match="takes an instance"):
+        app.register_task(Counter)  # type: ignore[arg-type]
+
+
+def test_a_base_class_lends_its_attributes_as_options() -> None:
+    app = make_app()
+
+    class Database(Task[..., str]):
+        url = "none"
+
+    @app.task(base=Database, url="db://x", bind=True)
+    def where(self: Database) -> str:
+        return self.url
+
+    assert where() == "db://x"
+    assert isinstance(where, Database)
+
+
+def test_a_shared_task_belongs_to_every_app_before_and_after() -> None:
+    before = make_app()
+
+    @shared_task(name="lib.shared", queue="lib")
+    def shared(x: int) -> int:
+        return x + 1
+
+    after = make_app()
+    assert before.tasks["lib.shared"].queue == after.tasks["lib.shared"].queue == "lib"
+    assert shared(1) == 2
+    try:
+        after.set_current()
+        assert shared.app is after
+    finally:
+        current.choose(None)
+
+
+def test_without_any_app_the_error_says_what_to_do() -> None:
+    current.choose(None)
+    with pytest.raises(ConfigurationError, match="make one first"):
+        current.app()
+
+
+def test_modules_are_discovered_and_their_own_errors_are_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in {"alpha": "found = True", "beta": "import not_there_at_all"}.items():
+        package = tmp_path / f"disco_{name}"
+        package.mkdir()
+        (package / "__init__.py").touch()
+        (package / "tasks.py").write_text(text)
+    (tmp_path / "disco_gamma").mkdir()
+    (tmp_path / "disco_gamma" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    app = make_app()
+    app.autodiscover_tasks(["disco_alpha", "disco_gamma"])
+    app.import_modules()
+    assert sys.modules["disco_alpha.tasks"].found
+    with pytest.raises(ModuleNotFoundError, match="not_there_at_all"):
+        app.autodiscover_tasks(lambda: ["disco_beta"], force=True)
+    with pytest.raises(ModuleNotFoundError, match="disco_delta"):
+        app.autodiscover_tasks(["disco_delta"], force=True)
+
+
+def test_results_can_be_off_and_asking_says_which_setting() -> None:
+    app = make_app(result_backend=None)
+    assert app.result_url is None
+    with pytest.raises(NoResultBackend, match="result_backend is off"):
+        app.result("x").ready()
+
+
+def test_results_go_to_the_brokers_own_store_by_default() -> None:
+    assert make_app().result_url == "memory://app-tests"
+    assert make_app(result_backend="sqlite:///other.db").result_url == "sqlite:///other.db"
+
+
+def test_an_id_that_is_no_text_is_refused() -> None:
+    with pytest.raises(UmbelError, match="a task id is a text"):
+        make_app().result("")
+
+
+def test_making_an_app_touches_nothing(tmp_path: Path) -> None:
+    code = "from umbel import Umbel; app = Umbel('x'); app.task(lambda: None, ) if 0 else None"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env={"PYTHONPATH": str(Path.cwd())})
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,191 @@
+"""The tasks that the worker tests run; copied beside each test's broker file."""
+
+import asyncio
+import ctypes
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from umbel import Ignore, Reject, Task, Umbel
+
+app = Umbel("shop")
+HERE = Path(os.environ["SHOP_FOLDER"])
+
+
+def note(line: str) -> None:
+    """Append a line to the diary, whole, whoever writes at the same time."""
+    with (HERE / "diary").open("a") as diary:
+        diary.write(line + "\n")
+
+
+def wait_for(name: str) -> None:
+    """Return when the test has made the file ``name``."""
+    while not (HERE / name).exists():
+        time.sleep(0.005)
+
+
+@app.task
+def add(x: int, y: int) -> int:
+    note(f"add {x} {y}")
+    return x + y
+
+
+@app.task
+def hold(name: str, until: str = "go") -> str:
+    note(f"start {name} {os.getpid()}")
+    wait_for(until)
+    note(f"end {name}")
+    return name
+
+
+@app.task(acks_late=False)
+def hold_early(name: str) -> str:
+    note(f"start {name} {os.getpid()}")
+    wait_for("go")
+    note(f"end {name}")
+    return name
+
+
+@app.task(reject_on_worker_lost=False)
+def hold_once(name: str) -> str:
+    note(f"start {name} {os.getpid()}")
+    wait_for("go")
+    return name
+
+
+@app.task
+def grip(seconds: float) -> str:
+    """Hold the interpreter's lock without a break."""
+    note(f"start grip {os.getpid()}")
+    ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+    note("end grip")
+    return "let go"
+
+
+@app.task
+def nothing() -> None: ...
+
+
+@app.task
+async def fetch(name: str) -> str:
+    await asyncio.sleep(0.01)
+    return f"{name} {id(asyncio.get_running_loop())}"
+
+
+@app.task
+def exit_process() -> None:
+    note("start exit")
+    os._exit(3)
+
+
+@app.task
+def raises(kind: str) -> Any:
+    """Raise what is awkward to handle."""
+    if kind == "exit":
+        sys.exit("leaving")
+    if kind == "interrupt":
+        raise KeyboardInterrupt
+    if kind == "memory":
+        raise MemoryError
+    if kind == "deep":
+        return raises.run(kind)
+
+    class Local(BaseException):
+        def __init__(self, one: object, two: object) -> None:
+            super().__init__(one, two)
+
+        def __repr__(self) -> str:
+            raise RuntimeError("no repr")
+
+    raise Local(object(), lambda: None)
+
+
+@app.task
+def returns(kind: str) -> Any:
+    return {"object": object(), "nan": float("nan"), "bytes": b"\xff\x00"}[kind]
+
+
+@app.task
+def ignores() -> None:
+    raise Ignore
+
+
+@app.task(bind=True)
+def rejects(self: Task[..., Any], requeue: bool) -> str:
+    note("reject")
+    if requeue and self.request.delivery_info["redelivered"]:
+        return "second time"
+    raise Reject("not today", requeue=requeue)
+
+
+@app.task(bind=True)
+def reports(self: Task[..., Any]) -> str:
+    self.update_state(state="HALFWAY", meta={"done": 5})
+    wait_for("go")
+    return "done"
+
+
+@app.task(track_started=True)
+def tracked() -> str:
+    wait_for("go")
+    return "done"
+
+
+@app.task(bind=True)
+def who(self: Task[..., Any]) -> dict[str, Any]:
+    request = self.request
+    return {
+        "id": request.id,
+        "args": list(request.args),
+        "retries": request.retries,
+        "hostname": request.hostname,
+        "root_id": request.root_id,
+        "parent_id": request.parent_id,
+        "headers": request.headers,
+        "queue": request.delivery_info["routing_key"],
+        "priority": request.delivery_info["priority"],
+    }
+
+
+@app.task
+def sends() -> str:
+    return who.delay().id
+
+
+@app.task
+def spawns() -> None:
+    """Leave a child behind that would outlive the task."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    note(f"child {child.pid}")
+    wait_for("go")
+
+
+class Handled(Task[..., Any]):
+    """A task class with every handler."""
+
+    name = "shop.handled"
+
+    def run(self, fail: bool) -> str:
+        note("run")
+        if fail:
+            raise ValueError("as told")
+        return "value"
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        note("before_start")
+
+    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
+        note(f"on_success {retval}")
+        raise RuntimeError("a handler's own failure changes nothing")
+
+    def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: str | None) -> None:
+        note(f"on_failure {exc!r}")
+
+    def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: str | None) -> None:
+        note(f"after_return {status}")
+
+
+app.register_task(Handled())

@@ -15,7 +15,8 @@ UmbelError
  ├─ WireError
  │   ├─ EncodeError          a value that the serializer cannot write
  │   ├─ DecodeError          bytes that are not a task message; names the field
- │   └─ ContentDisallowed    a content type that is not accepted
+ │   ├─ ContentDisallowed    a content type that is not accepted
+ │   └─ SecurityError        a stored exception that names something which is no exception
  ├─ NotRegistered            (also a KeyError) no task of that name
  ├─ WorkerLostError          the process that ran the task is gone
  ├─ TaskRevokedError         the task was revoked, or expired
@@ -117,6 +118,10 @@ class DecodeError(WireError):
 
 class ContentDisallowed(WireError):
     """The content type is not among those accepted; the content was not looked at."""
+
+
+class SecurityError(WireError):
+    """A stored exception names something that is not an exception class; nothing of it was called."""
 
 
 class NotRegistered(UmbelError, KeyError):

@@ -1,0 +1,78 @@
+"""The broker on an SQLite file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from umbel.model import Envelope, Queue, Route
+from umbel.stores.sqlite.location import locate
+
+if TYPE_CHECKING:
+    from umbel.brokers.sqlite.consumer import SqliteConsumer
+    from umbel.stores.sqlite.store import SqliteStore
+
+
+class SqliteBroker:
+    """Messages in the file that ``sqlite:///relative.db`` or ``sqlite:////absolute.db`` names.
+
+    Making it touches no file. What is published survives the end of every process; with ``sqlite_synchronous`` FULL
+    a power cut too. All processes that use the file must run on one machine.
+    """
+
+    form = "plain"
+
+    def __init__(self, url: str, settings: Mapping[str, Any]) -> None:
+        self._location = locate(url)
+        self._settings = settings
+
+    @cached_property
+    def keeper(self) -> SqliteStore:
+        """The store, which other adapters of this file in this process share."""
+        from umbel.stores.sqlite.store import SqliteStore
+
+        return SqliteStore.at(self._location, self._settings)
+
+    async def __aenter__(self) -> Self:
+        import asyncio
+
+        await asyncio.to_thread(self.keeper.open)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        import asyncio
+
+        await asyncio.to_thread(self.keeper.rest)
+
+    async def declare(self, queue: Queue) -> None:
+        """A queue is a name in a row; it needs no making."""
+
+    async def publish(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
+        import asyncio
+
+        await asyncio.to_thread(self.keeper.publish, messages)
+
+    def publish_now(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
+        """As ``publish``, in this thread, inside or outside the context manager; waits for locks like it."""
+        self.keeper.publish(messages)
+
+    async def consume(self, queues: Sequence[str], prefetch: int) -> SqliteConsumer:
+        from umbel.brokers.sqlite.consumer import SqliteConsumer
+
+        consumer = SqliteConsumer(self.keeper, queues, prefetch)
+        await consumer.register()
+        return consumer
+
+    async def size(self, queue: str) -> int:
+        import asyncio
+
+        return await asyncio.to_thread(self.keeper.size, queue)
+
+    async def purge(self, queue: str) -> int:
+        import asyncio
+
+        return await asyncio.to_thread(self.keeper.purge, queue)

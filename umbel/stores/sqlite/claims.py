@@ -1,0 +1,226 @@
+"""What one consumer holds of a store: claiming and settling, many of both in one transaction."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from umbel.model import Delivery, Envelope, SealedRecord, Settlement
+from umbel.stores.sqlite.faults import translated
+from umbel.stores.sqlite.presence import NODES, Presence
+from umbel.stores.sqlite.store import MESSAGES, SqliteStore
+
+PROMOTED_AT_ONCE = 1000
+"""Messages made ready in one transaction when their time has come."""
+
+BYTES_AT_ONCE = 8 << 20
+"""A batch ends with the message that brings it to this size, so that big ones are started before all are read."""
+
+_receipts = itertools.count(1)
+
+
+class PresenceLost(Exception):
+    """Somebody took this node for dead and gave away what it held."""
+
+
+class Claims:
+    """The claims of one node on some queues; used by one thread.
+
+    Everything raises ``StoreError`` and its kinds; then nothing took effect, here nor in the file.
+    """
+
+    def __init__(self, store: SqliteStore, queues: Sequence[str]) -> None:
+        self.store = store
+        self.seat = store.seat()
+        self.presence: Presence | None = None
+        self._queues = tuple(dict.fromkeys(queues))
+        self._first = 0
+        self._held: set[tuple[int, int]] = set()
+        self._seen: tuple[int, int] | None = None
+        self._next_due: float | None = None
+        self.more = False
+
+    @property
+    def held(self) -> int:
+        """How many deliveries are unsettled."""
+        return len(self._held)
+
+    # -- presence
+
+    def register(self) -> None:
+        """Become a node, a new one; what was held before is forgotten."""
+        presence: Presence | None = None
+        try:
+            with self.store.transaction(self.seat) as connection:
+                presence = Presence.register(connection, self.store.folder, self.store.clock)
+        except BaseException:
+            if presence is not None:
+                presence.leave()
+            raise
+        if self.presence is not None:
+            self.presence.leave()
+        self.presence = presence
+        self._held.clear()
+        self._seen = None
+        self.more = True
+
+    def leave(self) -> None:
+        """Give back everything unsettled, marked as it came, and stop being a node."""
+        if self.presence is None:
+            return
+        try:
+            with self.store.transaction(self.seat) as connection:
+                connection.execute(MESSAGES["give_back"], (self.presence.number,))
+                connection.execute(NODES["strike_out"], (self.presence.number,))
+        finally:
+            # Without its lock the node counts as dead: should the transaction have failed, others take over.
+            self.presence.leave()
+            self.presence = None
+            self._held.clear()
+            self.seat.close()
+        self.store.ring()
+
+    def chores(self) -> None:
+        """What is not urgent: the heartbeat, with which expired records go."""
+        assert self.presence is not None
+        if self.presence.beat_is_due():
+            self.turn([], 0)
+
+    # -- looking
+
+    def look(self) -> bool:
+        """Whether a claim may find something; costs next to nothing while nobody writes to the file."""
+        if self.more:
+            return True
+        with translated(self.store.path), self.seat as connection:
+            # A version says something about changes only beside others of the same connection.
+            version = (self.seat.openings, connection.execute("PRAGMA data_version").fetchone()[0])
+            if version != self._seen:
+                self._next_due = self._soonest(connection)
+                ready = any(connection.execute(MESSAGES["any_ready"], (name,)).fetchone()[0] for name in self._queues)
+                self._seen = version
+                if ready:
+                    self.more = True
+                    return True
+        return self._next_due is not None and self._next_due <= self.store.clock.now()
+
+    def until_due(self) -> float | None:
+        """Seconds until the next message comes due, as far as is known; None when none waits."""
+        return None if self._next_due is None else self._next_due - self.store.clock.now()
+
+    def _soonest(self, connection: sqlite3.Connection) -> float | None:
+        dues = [connection.execute(MESSAGES["next_due"], (name,)).fetchone()[0] for name in self._queues]
+        return min((due for due in dues if due is not None), default=None)
+
+    # -- one turn
+
+    def turn(self, settlements: Sequence[Settlement], prefetch: int) -> list[Delivery]:
+        """Settle these, then claim until ``prefetch`` are held, in one transaction.
+
+        A settlement of what is not held any more is left out. Raises ``PresenceLost`` besides ``StoreError``.
+        """
+        ending = self._ending(settlements)
+        presence = self.presence
+        assert presence is not None
+        with self.store.transaction(self.seat) as connection:
+            if not presence.beat(connection):
+                raise PresenceLost
+            if ending:
+                self._settle(connection, ending)
+            room = prefetch - len(self._held) + len(ending)
+            # With no room, what this turn itself made ready waits for the next look.
+            batch, more = self._claim(connection, room) if room > 0 else ([], self.more or bool(ending))
+            next_due = self._soonest(connection)
+            self.store.expire(connection)
+        self._held.difference_update(settlement.delivery.receipt for settlement in ending.values())
+        self._held.update(delivery.receipt for delivery in batch)
+        self._next_due = next_due
+        self.more = more
+        if ending:
+            self.store.ring()
+        return batch
+
+    def _ending(self, settlements: Iterable[Settlement]) -> dict[int, Settlement]:
+        """The settlements of what is held, by sequence number; of two for one delivery the first."""
+        ending: dict[int, Settlement] = {}
+        for settlement in settlements:
+            receipt = settlement.delivery.receipt
+            if receipt in self._held:
+                ending.setdefault(receipt[1], settlement)
+        return ending
+
+    def _settle(self, connection: sqlite3.Connection, ending: dict[int, Settlement]) -> None:
+        assert self.presence is not None
+        number = self.presence.number
+        standing = {seq for (seq,) in connection.execute(MESSAGES["standing"], (number,)).fetchall()}
+        done: list[tuple[int]] = []
+        follow_ups: list[tuple[object, ...]] = []
+        records: list[SealedRecord] = []
+        for seq, settlement in ending.items():
+            if seq not in standing:
+                continue
+            verdict = settlement.verdict
+            if verdict.kind == "requeue":
+                connection.execute(MESSAGES["requeue"], (seq,))
+            elif verdict.kind == "later":
+                connection.execute(MESSAGES["put_off"], (verdict.due, seq))
+            else:
+                if verdict.kind == "dead":
+                    connection.execute(MESSAGES["bury"], (verdict.reason or "", self.store.clock.now(), seq))
+                done.append((seq,))
+            if settlement.follow_ups:
+                follow_ups += self.store.rows(settlement.follow_ups)
+            if settlement.record is not None:
+                records.append(settlement.record)
+        connection.executemany(MESSAGES["acknowledge"], done)
+        if follow_ups:
+            connection.executemany(MESSAGES["publish"], follow_ups)
+        if records:
+            self.store.write_records(connection, records)
+
+    def _claim(self, connection: sqlite3.Connection, room: int) -> tuple[list[Delivery], bool]:
+        """Up to ``room`` deliveries, each queue its share, the queues taking turns in being first; and whether to
+        look again at once."""
+        more = self._promote(connection)
+        names = self._queues[self._first :] + self._queues[: self._first]
+        self._first = (self._first + 1) % len(names)
+        batch: list[Delivery] = []
+        budget = BYTES_AT_ONCE
+        # A second round, in which the first queue takes what is left, hands out the shares that were not used up.
+        shares = [*zip(range(len(names), 0, -1), names, strict=True), *((1, name) for name in names)]
+        for left, name in shares if len(names) > 1 else shares[:1]:
+            wanted = -(-(room - len(batch)) // left)
+            if wanted > 0 and budget > 0:
+                taken = self._take(connection, name, wanted, budget)
+                batch += taken
+                budget -= sum(len(delivery.envelope.head) + len(delivery.envelope.body) for delivery in taken)
+        return batch, more or len(batch) == room or budget <= 0
+
+    def _take(self, connection: sqlite3.Connection, queue: str, wanted: int, budget: int) -> list[Delivery]:
+        """Deliveries of one queue: at most so many, and no further one once they have so many bytes."""
+        assert self.presence is not None
+        batch: list[Delivery] = []
+        marks: list[tuple[int, int]] = []
+        number = self.presence.number
+        rows = connection.execute(MESSAGES["ready"], (queue, wanted))
+        for seq, id, priority, redelivered, head, body in rows:
+            receipt = (next(_receipts), seq)
+            batch.append(Delivery(Envelope("plain", id, head, body), queue, receipt, redelivered == 1, priority))
+            marks.append((number, seq))
+            budget -= len(head) + len(body)
+            if budget <= 0:
+                break
+        rows.close()
+        connection.executemany(MESSAGES["claim"], marks)
+        return batch
+
+    def _promote(self, connection: sqlite3.Connection) -> bool:
+        """Make ready what has come due; whether some may be left that has."""
+        now = self.store.clock.now()
+        if self._next_due is None or self._next_due > now:
+            return False
+        counts = [
+            connection.execute(MESSAGES["promote"], (name, now, PROMOTED_AT_ONCE)).rowcount for name in self._queues
+        ]
+        return PROMOTED_AT_ONCE in counts

@@ -1,0 +1,66 @@
+"""Opens connections to a store's file, the first one of all with everything that a new file needs."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+from umbel.errors import StoreUnsuitable
+from umbel.settings.home import prepare_home
+from umbel.stores.sqlite.faults import primary_code, translated
+from umbel.stores.sqlite.filesystems import check_filesystem
+from umbel.stores.sqlite.location import Location
+from umbel.stores.sqlite.schema import ensure_schema
+
+OLDEST = (3, 35, 0)
+"""What the statements need: JSON functions, upserts, partial indexes."""
+
+_PAUSE = 0.005
+
+
+def connect(location: Location, timeout: float, synchronous: str) -> sqlite3.Connection:
+    """A connection ready for use by one thread at a time; ``timeout`` (seconds) bounds every wait for a lock.
+
+    Makes the folder and the file where there are none. Raises ``StoreError`` and its kinds; ``ConfigurationError``
+    when the folder cannot be made.
+    """
+    if sqlite3.sqlite_version_info < OLDEST:
+        wanted = ".".join(map(str, OLDEST))
+        raise StoreUnsuitable(f"SQLite {sqlite3.sqlite_version} is too old for umbel, which needs {wanted} or newer")
+    if not os.path.exists(location.path):
+        prepare_home(Path(location.path).parent)
+    if not location.any_filesystem:
+        check_filesystem(location.path)
+    with translated(location.path):
+        connection = sqlite3.connect(
+            location.path, timeout=timeout, isolation_level=None, check_same_thread=False, cached_statements=64
+        )
+        try:
+            _prepare(connection, location, timeout, synchronous)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, location: Location, timeout: float, synchronous: str) -> None:
+    _switch_to_wal(connection, timeout)
+    connection.execute(f"PRAGMA synchronous = {synchronous}")
+    # Only ``checkpointing`` moves the log into the file: see docs/decisions/0011.
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute("PRAGMA cache_size = -8000")
+    ensure_schema(connection, location.path)
+
+
+def _switch_to_wal(connection: sqlite3.Connection, timeout: float) -> None:
+    """The switch needs the file for itself for a moment, and SQLite gives up at once where another wants the same."""
+    deadline = time.monotonic() + timeout
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+            time.sleep(_PAUSE)

@@ -1,0 +1,86 @@
+"""Registers a node that holds messages, and proves to others that it lives."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+import time
+
+from umbel.clock import Clock
+from umbel.errors import StoreError
+from umbel.stores.sqlite.locks import HAVE_LOCKS, FileLock
+from umbel.stores.sqlite.statements import statements
+
+NODES = statements("nodes.sql")
+
+HEARTBEAT = 10.0
+"""Seconds between two renewals of a node's row."""
+
+LEASE = 30.0
+"""Seconds after which a node that proves nothing any more is given up."""
+
+_TRIES = 200
+_PAUSE = 0.001
+
+
+class Presence:
+    """One node's row, and the lock on its file: while the lock is held, nobody takes the node for dead."""
+
+    def __init__(self, number: int, folder: str, lock: FileLock | None, clock: Clock) -> None:
+        self.number = number
+        self._folder = folder
+        self._lock = lock
+        self._clock = clock
+        self._beaten = clock.boot()
+
+    @classmethod
+    def register(cls, connection: sqlite3.Connection, folder: str, clock: Clock) -> Presence:
+        """A new node; inside a transaction, and made void by ``leave`` when that is undone.
+
+        Whoever looks for dead nodes decides inside a transaction too, and so never sees a row without its lock.
+        Raises ``StoreError`` when the file cannot be made or locked.
+        """
+        row = (socket.gethostname(), os.getpid(), clock.boot_id(), clock.boot(), clock.now())
+        number = connection.execute(NODES["register"], row).lastrowid
+        assert number is not None
+        path = os.path.join(folder, str(number))
+        try:
+            os.makedirs(folder, exist_ok=True)
+            return cls(number, folder, _take(path) if HAVE_LOCKS else None, clock)
+        except OSError as error:
+            raise StoreError(
+                f"cannot make the lock file {path}: {error.strerror}; this user needs write permission for {folder}"
+            ) from error
+
+    def lifeline(self, runner: int) -> str:
+        """The path of the file that this node's runner locks for its life."""
+        return os.path.join(self._folder, f"{self.number}.{runner}")
+
+    def beat(self, connection: sqlite3.Connection) -> bool:
+        """Renew the row if that is due; False when the row is gone: somebody took this node for dead."""
+        now = self._clock.boot()
+        if now - self._beaten < HEARTBEAT:
+            return bool(connection.execute(NODES["known"], (self.number,)).fetchone()[0])
+        known = connection.execute(NODES["beat"], (now, self.number)).rowcount == 1
+        self._beaten = now
+        return known
+
+    def beat_is_due(self) -> bool:
+        """Whether ``beat`` would write."""
+        return self._clock.boot() - self._beaten >= HEARTBEAT
+
+    def leave(self) -> None:
+        """Let go of the lock and remove the files; the row is struck out in a transaction before."""
+        if self._lock is not None:
+            self._lock.release(remove=True)
+
+
+def _take(path: str) -> FileLock:
+    """The lock on a file that is this node's alone, though somebody may be looking whether it is a dead one's."""
+    for _ in range(_TRIES):
+        lock = FileLock.take(path)
+        if lock is not None:
+            return lock
+        time.sleep(_PAUSE)
+    raise StoreError(f"{path} is locked by another process: no other program may use this folder")

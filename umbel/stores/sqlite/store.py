@@ -1,0 +1,256 @@
+"""One SQLite store as one process sees it: what a broker and a result backend both write through."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+from umbel.clock import Clock, SystemClock
+from umbel.errors import StoreBusy
+from umbel.model import Envelope, Route, SealedRecord
+from umbel.stores.sqlite.checkpointing import SAFETY_LIMIT, Checkpoints
+from umbel.stores.sqlite.faults import translated
+from umbel.stores.sqlite.location import Location
+from umbel.stores.sqlite.opening import connect
+from umbel.stores.sqlite.seats import Seat
+from umbel.stores.sqlite.statements import statements
+from umbel.stores.sqlite.watcher import Watcher
+
+MESSAGES = statements("messages.sql")
+RECORDS = statements("records.sql")
+
+EXPIRY_BATCH = 500
+"""Expired records deleted in one go, so that nobody waits long for the write lock."""
+
+EXPIRY_PAUSE = 60.0
+"""Seconds until expired records are looked for again once none is left."""
+
+CHECKPOINT_PATIENCE = 0.1
+SIZE_CHECK_EVERY = 256
+"""Writing calls between two looks at the size of the log."""
+
+_stores: weakref.WeakValueDictionary[str, SqliteStore] = weakref.WeakValueDictionary()
+_registry = threading.Lock()
+
+
+class DeadLetter(NamedTuple):
+    """A message that nobody will run, whole, with the reason and the unix time in seconds of its death."""
+
+    queue: str
+    envelope: Envelope
+    reason: str
+    died: float
+    priority: int
+
+
+class SqliteStore:
+    """One database file, safe to use from all threads of a process and in forked children.
+
+    Everything here raises ``StoreError`` and its kinds. A call that raised wrote nothing.
+    """
+
+    def __init__(self, location: Location, timeout: float, synchronous: str, clock: Clock) -> None:
+        self.path = location.path
+        self.folder = f"{location.path}-nodes"
+        self.clock = clock
+        self._location = location
+        self._timeout = timeout
+        self._synchronous = synchronous
+        self._writer = self.seat()
+        self._reader = self.seat()
+        self.checkpoints = Checkpoints(self.path, self.folder, self.seat(CHECKPOINT_PATIENCE))
+        self._calls = 0
+        self._born()
+
+    def _born(self) -> None:
+        self._writing = threading.Lock()
+        self.watcher = Watcher(self.path, self.seat(), self.load_with)
+        self._bells: frozenset[Callable[[], None]] = frozenset({self.watcher.bell.ring})
+        self._next_expiry = 0.0
+
+    @classmethod
+    def at(cls, location: Location, settings: Mapping[str, Any], clock: Clock | None = None) -> SqliteStore:
+        """The store of this file, the same one for everybody in this process; the first one's settings count."""
+        with _registry:
+            store = _stores.get(location.path)
+            if store is None:
+                timeout = float(settings.get("broker_publish_timeout", 5.0))
+                synchronous = str(settings.get("sqlite_synchronous", "NORMAL"))
+                store = _stores[location.path] = cls(location, timeout, synchronous, clock or SystemClock())
+            return store
+
+    # -- connections
+
+    def seat(self, timeout: float | None = None) -> Seat:
+        """A place for one more connection, for one thread that needs its own."""
+        wait = self._timeout if timeout is None else timeout
+        return Seat(self.path, partial(connect, self._location, wait, self._synchronous))
+
+    @contextmanager
+    def transaction(self, seat: Seat) -> Iterator[sqlite3.Connection]:
+        """One transaction that may write, alone in the database; committed at the end, undone by any exception."""
+        with self._alone(seat) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _alone(self, seat: Seat) -> Iterator[sqlite3.Connection]:
+        """The seat's connection while no other thread of this process writes: they would only wait in steps."""
+        if not self._writing.acquire(timeout=self._timeout):
+            raise StoreBusy(f"another thread of this process wrote to {self.path} for more than {self._timeout:g} s")
+        try:
+            with translated(self.path), seat as connection:
+                yield connection
+        finally:
+            self._writing.release()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection to read with; no transaction outlives a statement."""
+        with translated(self.path), self._reader as connection:
+            yield connection
+
+    def open(self) -> None:
+        """Make sure that the file is there and can be used."""
+        with translated(self.path), self._writer:
+            pass
+
+    def rest(self) -> None:
+        """Close what is not in use; everything is opened again when it is needed."""
+        for seat in (self._writer, self._reader):
+            seat.close()
+
+    # -- bells
+
+    def listen(self, bell: Callable[[], None]) -> None:
+        """Call ``bell`` after every write of this process, in its thread; it must not block nor use the store."""
+        with _registry:
+            self._bells |= {bell}
+
+    def unlisten(self, bell: Callable[[], None]) -> None:
+        """End what ``listen`` began; an unknown bell is no error."""
+        with _registry:
+            self._bells -= {bell}
+
+    def ring(self) -> None:
+        """Tell this process's listeners that something was written; other processes see it in the file."""
+        for bell in self._bells:
+            bell()
+
+    # -- messages
+
+    def publish(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
+        """Keep all the messages, or none and raise."""
+        rows = self.rows(messages)
+        if len(rows) == 1:
+            with self._alone(self._writer) as connection:
+                connection.execute(MESSAGES["publish"], rows[0])
+        elif rows:
+            with self.transaction(self._writer) as connection:
+                connection.executemany(MESSAGES["publish"], rows)
+        self._written()
+
+    def rows(self, messages: Iterable[tuple[Route, Envelope]]) -> list[tuple[object, ...]]:
+        """The messages as the statement ``publish`` takes them; a due time that has passed is none."""
+        now = self.clock.now()
+        return [
+            (
+                route.queue,
+                route.priority or 0,
+                route.due if route.due is not None and route.due > now else None,
+                envelope.id,
+                envelope.head,
+                envelope.body,
+            )
+            for route, envelope in messages
+        ]
+
+    def _written(self) -> None:
+        self.ring()
+        self._calls += 1
+        if self._calls % SIZE_CHECK_EVERY == 0 and self.checkpoints.due(SAFETY_LIMIT):
+            self.checkpoints.run(SAFETY_LIMIT)
+
+    def size(self, queue: str) -> int:
+        """Ready messages and those not yet due."""
+        with self.reading() as connection:
+            return int(connection.execute(MESSAGES["size"], {"queue": queue}).fetchone()[0])
+
+    def purge(self, queue: str) -> int:
+        """Drop what ``size`` counts; return how many."""
+        with self.transaction(self._writer) as connection:
+            dropped = connection.execute(MESSAGES["purge"], (queue,)).rowcount
+        self._written()
+        return dropped
+
+    def dead_letters(self, queue: str, limit: int = 1000) -> list[DeadLetter]:
+        """The dead letters of a queue, oldest first."""
+        with self.reading() as connection:
+            rows = connection.execute(MESSAGES["dead_letters"], (queue, limit)).fetchall()
+        return [
+            DeadLetter(queue, Envelope("plain", id, head, body), reason, died, priority)
+            for queue, priority, id, head, body, reason, died in rows
+        ]
+
+    # -- records
+
+    def store(self, records: Iterable[SealedRecord]) -> None:
+        """Write the records that may replace what is there."""
+        with self.transaction(self._writer) as connection:
+            self.write_records(connection, records)
+            self.expire(connection)
+        self._written()
+
+    def write_records(self, connection: sqlite3.Connection, records: Iterable[SealedRecord]) -> None:
+        """As ``store``, inside a transaction."""
+        now = self.clock.now()
+        rows = [(r.id, r.state, r.final, r.life, r.expires, r.payload, now) for r in records]
+        connection.executemany(RECORDS["store"], rows)
+
+    def expire(self, connection: sqlite3.Connection) -> None:
+        """Delete some expired records, now and then; inside a transaction."""
+        moment = self.clock.monotonic()
+        if moment < self._next_expiry:
+            return
+        gone = connection.execute(RECORDS["expire"], (self.clock.now(), EXPIRY_BATCH)).rowcount
+        if gone < EXPIRY_BATCH:
+            self._next_expiry = moment + EXPIRY_PAUSE
+
+    def load(self, ids: Iterable[str]) -> dict[str, SealedRecord]:
+        """The records of these ids that have not expired."""
+        with self.reading() as connection:
+            return self.load_with(connection, ids)
+
+    def load_with(self, connection: sqlite3.Connection, ids: Iterable[str]) -> dict[str, SealedRecord]:
+        """As ``load``, with a connection of the caller's."""
+        rows = connection.execute(RECORDS["load"], (json.dumps(list(ids)), self.clock.now())).fetchall()
+        return {id: SealedRecord(id, state, payload, expires, life) for id, state, payload, expires, life in rows}
+
+    def forget(self, ids: Iterable[str]) -> None:
+        """Drop these records."""
+        with self.transaction(self._writer) as connection:
+            connection.executemany(RECORDS["forget"], [(id,) for id in ids])
+        self._written()
+
+
+def _after_fork_in_child() -> None:
+    global _registry
+    _registry = threading.Lock()
+    for store in list(_stores.values()):
+        store._born()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

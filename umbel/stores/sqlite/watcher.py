@@ -1,0 +1,157 @@
+"""Follows the records that somebody waits for, with one thread for all who wait."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+from umbel.errors import StoreBusy, StoreError
+from umbel.model import SealedRecord
+from umbel.stores.sqlite.bell import Bell
+from umbel.stores.sqlite.faults import translated
+from umbel.stores.sqlite.pace import Pace
+from umbel.stores.sqlite.seats import Seat
+
+logger = logging.getLogger("umbel.stores")
+
+SAFETY = 1.0
+"""Seconds after which the records are read even if the file seems unchanged."""
+
+SHARE = 0.25
+"""The part of its time that the thread may spend reading: with very many ids it looks less often."""
+
+LINGER = 5.0
+"""Seconds for which the thread waits for the next watch."""
+
+Load = Callable[[sqlite3.Connection, Iterable[str]], dict[str, SealedRecord]]
+
+
+class Watch:
+    """One caller's ids, and the news of them: written by the watcher's thread, which then calls ``ring``."""
+
+    def __init__(self, ids: Sequence[str], ring: Callable[[], None]) -> None:
+        self.pending = dict.fromkeys(ids)
+        self.news: deque[SealedRecord] = deque()
+        self.error: StoreError | None = None
+        self.ring = ring
+        self._seen: dict[str, SealedRecord] = {}
+
+    def compare(self, known: dict[str, SealedRecord]) -> None:
+        """Take note of what is new among the records known now."""
+        fresh = False
+        for id in tuple(self.pending):
+            record = known.get(id)
+            if record is None:
+                self._seen.pop(id, None)
+            elif record != self._seen.get(id):
+                self._seen[id] = record
+                self.news.append(record)
+                fresh = True
+                if record.final:
+                    del self.pending[id], self._seen[id]
+        if fresh:
+            self.ring()
+
+    @property
+    def over(self) -> bool:
+        """Whether every id has had its final record, and all news was taken."""
+        return not self.pending and not self.news
+
+    def fail(self, error: StoreError) -> None:
+        self.error = error
+        self.ring()
+
+
+class Watcher:
+    """The watches of one store in one process. Its thread lives while there are any, and a little longer.
+
+    ``bell`` is to be rung after writes of this process; those of others show in the file.
+    """
+
+    def __init__(self, path: str, seat: Seat, load: Load) -> None:
+        self.bell = Bell()
+        self._path = path
+        self._seat = seat
+        self._load = load
+        self._mutex = threading.Lock()
+        self._watches: set[Watch] = set()
+        self._joined = False
+        self._thread: threading.Thread | None = None
+
+    def follow(self, ids: Sequence[str], ring: Callable[[], None]) -> Watch:
+        """A watch on these ids, until ``leave``; ``ring`` is called in the watcher's thread."""
+        watch = Watch(ids, ring)
+        with self._mutex:
+            self._watches.add(watch)
+            self._joined = True
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="umbel-sqlite-watcher", daemon=True)
+                self._thread.start()
+        self.bell.ring()
+        return watch
+
+    def leave(self, watch: Watch) -> None:
+        """End what ``follow`` began; repeatable."""
+        with self._mutex:
+            self._watches.discard(watch)
+
+    def _run(self) -> None:
+        pace = Pace()
+        seen: tuple[int, int] | None = None
+        read_at = left_at = cost = 0.0
+        while True:
+            watches, joined = self._current()
+            now = time.monotonic()
+            if watches:
+                left_at = now
+            elif now - left_at >= LINGER and self._retire():
+                return
+            try:
+                version = self._version()
+                if version != seen:
+                    pace.stir()
+                if watches and (joined or version != seen or now - read_at >= SAFETY):
+                    self._read(watches)
+                    read_at, cost = now, time.monotonic() - now
+                seen = version
+            except StoreError as error:
+                seen = None
+                self._refused(watches, error)
+            self.bell.wait(max(pace.nap(), cost * (1 / SHARE - 1)))
+
+    def _current(self) -> tuple[tuple[Watch, ...], bool]:
+        """The watches of now, and whether there are new ones among them."""
+        with self._mutex:
+            joined, self._joined = self._joined, False
+            return tuple(self._watches), joined
+
+    def _retire(self) -> bool:
+        with self._mutex:
+            if self._watches:
+                return False
+            self._thread = None
+        self._seat.close()
+        return True
+
+    def _version(self) -> tuple[int, int]:
+        with translated(self._path), self._seat as connection:
+            return self._seat.openings, connection.execute("PRAGMA data_version").fetchone()[0]
+
+    def _read(self, watches: Sequence[Watch]) -> None:
+        ids = {id for watch in watches for id in watch.pending}
+        with translated(self._path), self._seat as connection:
+            known = self._load(connection, ids)
+        for watch in watches:
+            watch.compare(known)
+
+    def _refused(self, watches: Sequence[Watch], error: StoreError) -> None:
+        if isinstance(error, StoreBusy):
+            logger.warning("records that somebody waits for could not be read yet: %s", error)
+            return
+        for watch in watches:
+            watch.fail(error)
+            self.leave(watch)

@@ -10,10 +10,10 @@ from typing import Any, TypeVar, cast
 from umbel import current, log
 from umbel.declared import Declared
 from umbel.errors import Ignore, Reject
-from umbel.model import Failed, Ignored, Outcome, Rejected, State, Succeeded
+from umbel.model import Failed, Ignored, Message, Outcome, Rejected, State, Succeeded
 from umbel.request import Request
 
-Call = Callable[[Declared, Request], Awaitable[Any]]
+Call = Callable[[Declared, Message], Awaitable[Any]]
 
 T = TypeVar("T")
 
@@ -22,28 +22,26 @@ log.task_context = current.task_context
 logger = logging.getLogger("umbel.worker")
 
 
-async def attempt(task: Declared, request: Request, call: Call) -> Outcome:
+async def attempt(task: Declared, request: Request, message: Message, call: Call) -> Outcome:
     """Run the task once, handlers included. Whatever it raises, ``SystemExit`` too, becomes an outcome."""
     token = current.request.set(request)
+    outcome: Outcome
     try:
-        outcome = await _run(task, request, call)
-        _tell(task, request, outcome)
-        return outcome
+        try:
+            if type(task).before_start is not Declared.before_start:
+                task.before_start(message.id, message.args, message.kwargs)
+            outcome = Succeeded(await call(task, message))
+        except Ignore:
+            outcome = Ignored()
+        except Reject as rejection:
+            outcome = Rejected(str(rejection.reason), rejection.requeue)
+        except BaseException as error:  # noqa: BLE001  a task's SystemExit ends the task, not its worker
+            outcome = failed(error, task)
+        if task.listens:
+            _tell(task, message, outcome)
     finally:
         current.request.reset(token)
-
-
-async def _run(task: Declared, request: Request, call: Call) -> Outcome:
-    try:
-        if type(task).before_start is not Declared.before_start:
-            task.before_start(str(request.id), request.args, request.kwargs)
-        return Succeeded(await call(task, request))
-    except Ignore:
-        return Ignored()
-    except Reject as rejection:
-        return Rejected(str(rejection.reason), rejection.requeue)
-    except BaseException as error:  # noqa: BLE001  a task's SystemExit ends the task, not its worker
-        return failed(error, task)
+    return outcome
 
 
 def failed(error: BaseException, task: Declared | None = None) -> Failed:
@@ -64,10 +62,10 @@ def trace_text(error: BaseException) -> str:
         )
 
 
-def _tell(task: Declared, request: Request, outcome: Outcome) -> None:
+def _tell(task: Declared, message: Message, outcome: Outcome) -> None:
     """Call the task's handlers. One that raises is logged; the outcome stands."""
     kind = type(task)
-    task_id, args, kwargs = str(request.id), request.args, request.kwargs
+    task_id, args, kwargs = message.id, message.args, message.kwargs
     value: Any
     if isinstance(outcome, Succeeded):
         state, value, trace = State.SUCCESS, outcome.value, None

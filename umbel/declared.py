@@ -17,6 +17,9 @@ OUTSIDE = Request()
 """What ``self.request`` is when the function is called like any function."""
 
 
+_ENDS = ("on_success", "on_failure", "after_return")
+
+
 class Declared:
     """What a worker needs to run a task. An attribute that is None follows the setting of the same meaning."""
 
@@ -54,6 +57,12 @@ class Declared:
         }
     )
 
+    listens: bool = False
+    """Whether it has handlers that are called at its end; known once the task belongs to an app."""
+
+    is_async: bool = False
+    """Whether the body is an ``async def``; known once the task belongs to an app."""
+
     _checker: Checker | None = None
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
@@ -69,6 +78,9 @@ class Declared:
         CallOptions(queue=self.queue, priority=self.priority, expires=self.expires).check()
         if not isinstance(self.throws, tuple):
             raise ConfigurationError(f"{self.name}: throws must be a tuple of exception classes, not {self.throws!r}")
+        kind = type(self)
+        self.listens = any(getattr(kind, name) is not getattr(Declared, name) for name in _ENDS)
+        self.is_async = inspect.iscoroutinefunction(inspect.unwrap(self.run))
         if self.typing:
             self._checker = checker_for(self.run, self.name, skip_first=False)
 
@@ -79,11 +91,6 @@ class Declared:
         if type(self).run is not Declared.run and not hasattr(self, "__wrapped__"):
             return f"{type(self).__module__}.{type(self).__qualname__}"
         return f"{body.__module__}.{body.__qualname__}"
-
-    @property
-    def is_async(self) -> bool:
-        """Whether the body is an ``async def``."""
-        return inspect.iscoroutinefunction(inspect.unwrap(self.run))
 
     @property
     def request(self) -> Request:

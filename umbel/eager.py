@@ -60,9 +60,8 @@ def run_here(task: Declared, message: Message, *, throw: bool) -> EagerResult[An
 
     Raises ``EncodeError`` as sending would, and with ``throw`` the task's own exception.
     """
-    accept = accepted((message.serializer,))
-    request = Request(task_v2.decode(task_v2.encode(message, "plain"), accept=accept), is_eager=True)
-    outcome = drive(attempt(task, request, _call))
+    arrived = task_v2.decode(task_v2.encode(message, "plain"), accept=accepted((message.serializer,)))
+    outcome = drive(attempt(task, Request(arrived, is_eager=True), arrived, _call))
     if isinstance(outcome, Failed):
         if throw:
             raise outcome.error
@@ -73,8 +72,8 @@ def run_here(task: Declared, message: Message, *, throw: bool) -> EagerResult[An
     return EagerResult(message.id, "REJECTED" if isinstance(outcome, Rejected) else "IGNORED", text, None)
 
 
-async def _call(task: Declared, request: Request) -> Any:
-    value = task.run(*request.args, **request.kwargs)
+async def _call(task: Declared, message: Message) -> Any:
+    value = task.run(*message.args, **message.kwargs)
     if not task.is_async:
         return value
     import asyncio

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from umbel import current
@@ -30,7 +29,7 @@ def report(task: Declared, task_id: str | None, state: str | None, meta: Mapping
     app = task.app
     request = task.request
     own = request.id == task_id
-    sealed = seal(
+    sealed = _seal(
         app,
         Record(
             id=task_id,
@@ -48,7 +47,7 @@ def report(task: Declared, task_id: str | None, state: str | None, meta: Mapping
         _store(app, sealed)
 
 
-def seal(app: App, record: Record) -> SealedRecord:
+def _seal(app: App, record: Record) -> SealedRecord:
     """``record`` as bytes, the way this app's settings have it. Raises ``EncodeError``."""
     conf = app.conf
     seconds = conf.result_expires
@@ -58,11 +57,6 @@ def seal(app: App, record: Record) -> SealedRecord:
         extended=conf.result_extended,
         expires=app.clock.now() + seconds if seconds else None,
     )
-
-
-def done_now(app: App) -> datetime:
-    """The time that a record is dated with, in the app's zone."""
-    return datetime.fromtimestamp(app.clock.now(), UTC).astimezone(app.timezone)
 
 
 def _store(app: App, sealed: SealedRecord) -> None:

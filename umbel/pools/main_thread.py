@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from umbel.attempt import drive
 from umbel.declared import Declared
-from umbel.request import Request
+from umbel.model import Message
 
 if TYPE_CHECKING:
     import asyncio
@@ -51,15 +51,15 @@ class MainThread:
         """Let ``serve`` return when everything before this is done."""
         self._inbox.put(None)
 
-    async def call(self, task: Declared, request: Request) -> Any:
+    async def call(self, task: Declared, message: Message) -> Any:
         """Call the user's function: the one place that does."""
         if not task.is_async:
-            return task.run(*request.args, **request.kwargs)
+            return task.run(*message.args, **message.kwargs)
         if self._loop is None:
             import asyncio  # a runner of plain functions does without its memory
 
             self._loop = asyncio.new_event_loop()
-        return self._loop.run_until_complete(task.run(*request.args, **request.kwargs))
+        return self._loop.run_until_complete(task.run(*message.args, **message.kwargs))
 
     def serve(self) -> None:
         """Run what comes, until ``stop``."""

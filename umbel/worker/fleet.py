@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from umbel.model import ACK, SealedRecord, Settlement
-from umbel.worker import frames
+from umbel.model import ACK, Delivery, Settlement
 from umbel.worker.board import Board
 from umbel.worker.holding import Held, Holding
 from umbel.worker.loss import verdict_on_loss
 from umbel.worker.pace import Pace
+from umbel.worker.settler import Report
 from umbel.worker.settling import Settling
 
 logger = logging.getLogger("umbel.worker")
@@ -24,9 +24,25 @@ STALL = 0.025
 class Link(Protocol):
     """The node's way to one runner."""
 
-    def send(self, kind: str, payload: Any = None) -> None: ...
+    def run(self, jobs: Sequence[tuple[int, Delivery]]) -> None:
+        """Run these deliveries, in this order, behind those given before."""
+        ...
 
-    def kill(self) -> None: ...
+    def certify(self, number: int, delivery: Delivery, reason: str, bury: bool) -> None:
+        """Settle this delivery without running it: its runner died; ``bury`` makes it a dead letter."""
+        ...
+
+    def acknowledged(self, number: int) -> None:
+        """The broker has forgotten this delivery."""
+        ...
+
+    def stop(self) -> None:
+        """End when everything given is done."""
+        ...
+
+    def kill(self) -> None:
+        """End now, with whatever the task has started."""
+        ...
 
 
 class Runner:
@@ -90,33 +106,35 @@ class Fleet:
         if not self.feeding or not len(self._holding):
             return
         ahead = self._pace.ahead
-        free = sorted(
-            (runner for runner in self.runners.values() if runner.ready and not runner.stopping),
-            key=lambda runner: len(runner.assigned),
-        )
-        for left, runner in zip(range(len(free), 0, -1), free, strict=True):
-            load = len(runner.assigned)
-            stalled = load > 0 and runner.board.started <= runner.seen
-            room = 0 if stalled else 1 + ahead - load
-            share = -(-len(self._holding) // left)
-            if room > 0 and (load == 0 or room > ahead // 2):
-                self._give(runner, self._holding.next(min(room, max(1, share))))
+        left = len(self.runners)
+        for idle_first in (True, False):
+            for runner in self.runners.values():
+                load = len(runner.assigned)
+                if (load == 0) is not idle_first or not runner.ready or runner.stopping:
+                    continue
+                stalled = load > 0 and runner.board.started <= runner.seen
+                room = 0 if stalled else 1 + ahead - load
+                if room > 0 and (idle_first or room > ahead // 2):
+                    share = -(-len(self._holding) // max(1, left))
+                    self._give(runner, self._holding.next(min(room, max(1, share))))
+                left -= 1
 
     def _give(self, runner: Runner, deliveries: list[Held]) -> None:
-        flats = []
+        jobs = []
+        number = runner.given
+        runner.given += len(deliveries)
         for held in deliveries:
-            runner.given += 1
-            runner.assigned[runner.given] = held
-            flat = frames.flat_delivery(held.delivery)
+            number += 1
+            runner.assigned[number] = held
             if held.certificate is None:
-                flats.append((runner.given, flat))
-            else:
-                if flats:
-                    runner.link.send("run", flats)
-                    flats = []
-                runner.link.send("certify", (runner.given, flat, held.certificate, held.bury))
-        if flats:
-            runner.link.send("run", flats)
+                jobs.append((number, held.delivery))
+                continue
+            if jobs:
+                runner.link.run(jobs)
+                jobs = []
+            runner.link.certify(number, held.delivery, held.certificate, held.bury)
+        if jobs:
+            runner.link.run(jobs)
 
     def take_back(self, runner: Runner) -> list[Held]:
         """Take from a runner everything that it has not started; it need not answer."""
@@ -143,7 +161,7 @@ class Fleet:
             self._reported(runner, payload)
         elif kind == "store":
             for record in payload:
-                self._settling.record(SealedRecord(*record))
+                self._settling.record(record)
         elif kind == "void":
             self._holding.put_back([runner.assigned.pop(n) for n in payload if n in runner.assigned])
         elif kind == "ack":
@@ -153,19 +171,20 @@ class Fleet:
         self.feed()
         self.changed.set()
 
-    def _reported(self, runner: Runner, reports: list[Any]) -> None:
+    def _reported(self, runner: Runner, reports: Sequence[Report]) -> None:
         seconds = 0.0
-        for number, verdict, record, follow_ups, runtime in reports:
-            seconds += runtime
-            held = runner.assigned.pop(number, None)
+        settlements = []
+        for report in reports:
+            seconds += report.runtime
+            held = runner.assigned.pop(report.number, None)
             if held is None:
                 continue
-            self.done += 1
-            settlement = frames.whole_settlement(held.delivery, verdict, record, follow_ups)
             if not held.early:
-                self._settling.settle(settlement)
-            elif settlement.record is not None:
-                self._settling.record(settlement.record)
+                settlements.append(Settlement(held.delivery, report.verdict, report.follow_ups, report.record))
+            elif report.record is not None:
+                self._settling.record(report.record)
+        self.done += len(reports)
+        self._settling.settle(settlements)
         self._pace.learn(seconds, len(reports))
 
     def _acknowledge(self, runner: Runner, number: int) -> None:
@@ -173,10 +192,10 @@ class Fleet:
         if held is None:
             return
         if held.early:
-            runner.link.send("acked", [number])
+            runner.link.acknowledged(number)
             return
         held.early = True
-        self._settling.settle(Settlement(held.delivery, ACK), lambda: runner.link.send("acked", [number]))
+        self._settling.settle([Settlement(held.delivery, ACK)], lambda: runner.link.acknowledged(number))
 
     # -- loss ---------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,8 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-from umbel.model import Delivery, Envelope, Route, SealedRecord, Settlement, Verdict
+from umbel.model import Delivery, Envelope, Route, SealedRecord, Verdict
+from umbel.worker.settler import Report
 
 _LENGTH = struct.Struct("<Q")
 
@@ -63,7 +64,14 @@ def flat_record(record: SealedRecord | None) -> tuple[Any, ...] | None:
     return None if record is None else tuple(record)
 
 
-def whole_settlement(delivery: Delivery, verdict: tuple[Any, ...], record: Any, follow_ups: Any) -> Settlement:
-    """The settlement of ``delivery`` that a runner reported in parts."""
+def flat_report(report: Report) -> tuple[Any, ...]:
+    """A report as plain tuples."""
+    follow_ups = [(tuple(route), tuple(envelope)) for route, envelope in report.follow_ups]
+    return report.number, tuple(report.verdict), flat_record(report.record), report.runtime, follow_ups
+
+
+def whole_report(flat: tuple[Any, ...]) -> Report:
+    """The other way round."""
+    number, verdict, record, runtime, follow_ups = flat
     pairs = [(Route(*route), Envelope(*envelope)) for route, envelope in follow_ups]
-    return Settlement(delivery, Verdict(*verdict), pairs, None if record is None else SealedRecord(*record))
+    return Report(number, Verdict(*verdict), None if record is None else SealedRecord(*record), runtime, pairs)

@@ -8,7 +8,6 @@ from time import perf_counter
 
 from umbel.app import Umbel
 from umbel.attempt import Call, attempt
-from umbel.declared import Declared
 from umbel.errors import NotRegistered, WireError, WorkerLostError
 from umbel.model import Delivery, Failed, Message, Outcome, dead
 from umbel.request import Request
@@ -34,6 +33,7 @@ class Journey:
         self._accept = app.accept_content
         self._max_size: int = app.conf.task_message_max_size
         self._acks_late: bool = app.conf.task_acks_late
+        self._track_started: bool = app.conf.task_track_started
         self._settler = Settler(app, hostname)
 
     async def __call__(self, number: int, delivery: Delivery) -> Report:
@@ -56,20 +56,21 @@ class Journey:
             task = self._app.tasks[message.task]
         except NotRegistered as error:
             return self._settler.unknown(number, delivery, message, error)
-        logger.info("Task %s[%s] received", message.shadow or message.task, message.id)
+        if logger.isEnabledFor(logging.INFO):
+            logger.info("Task %s[%s] received", message.shadow or message.task, message.id)
         request = Request(message, delivery, hostname=self._hostname)
-        outcome: Outcome | None = admit(message, self._app.clock.now())
+        outcome: Outcome | None = None
+        if message.expires is not None or message.eta is not None:
+            outcome = admit(message, self._app.clock.now())
         started = perf_counter()
         if outcome is None:
-            outcome = await self._run(number, task, request)
+            late = self._acks_late if task.acks_late is None else task.acks_late
+            if not late:
+                self._acknowledge(number)
+            if self._track_started if task.track_started is None else task.track_started:
+                self._settler.started(task, request)
+            outcome = await attempt(task, request, message, self._call)
         return self._settler.settle(number, task, request, outcome, perf_counter() - started)
-
-    async def _run(self, number: int, task: Declared, request: Request) -> Outcome:
-        late = self._acks_late if task.acks_late is None else task.acks_late
-        if not late:
-            self._acknowledge(number)
-        self._settler.started(task, request)
-        return await attempt(task, request, self._call)
 
     async def certify(self, number: int, delivery: Delivery, reason: str, bury: bool) -> Report:
         """The end of a delivery whose runner died: FAILURE ``WorkerLostError``, with everything that settling means."""

@@ -189,7 +189,7 @@ class Node:
     def _dismiss(self, runner: Runner) -> None:
         runner.stopping = True
         if not runner.assigned:
-            runner.link.send("stop")
+            runner.link.stop()
             return
         for held in runner.assigned.values():
             self._give_back(held)
@@ -198,7 +198,7 @@ class Node:
 
     def _give_back(self, held: Held) -> None:
         if not held.early:
-            self._settling.settle(Settlement(held.delivery, REQUEUE))
+            self._settling.settle([Settlement(held.delivery, REQUEUE)])
 
     async def _flush(self) -> None:
         """Until everything is durable; a store that refuses for too long keeps its claims, and they return later."""

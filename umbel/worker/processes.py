@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from umbel.model import Delivery, SealedRecord
 from umbel.ports import Consumer, Lifelines
 from umbel.worker import frames
 from umbel.worker.fleet import Fleet, Runner
@@ -34,12 +35,28 @@ class SocketLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         for kind, payload in self._reader.feed(data):
+            if kind == "done":
+                payload = [frames.whole_report(flat) for flat in payload]
+            elif kind == "store":
+                payload = [SealedRecord(*flat) for flat in payload]
             self._on_frame(kind, payload)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._on_end()
 
-    def send(self, kind: str, payload: Any = None) -> None:
+    def run(self, jobs: Sequence[tuple[int, Delivery]]) -> None:
+        self._send("run", [(number, frames.flat_delivery(delivery)) for number, delivery in jobs])
+
+    def certify(self, number: int, delivery: Delivery, reason: str, bury: bool) -> None:
+        self._send("certify", (number, frames.flat_delivery(delivery), reason, bury))
+
+    def acknowledged(self, number: int) -> None:
+        self._send("acked", number)
+
+    def stop(self) -> None:
+        self._send("stop")
+
+    def _send(self, kind: str, payload: Any = None) -> None:
         """Queue a frame for the runner; one that is gone never gets it, and its end says so."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(frames.pack(kind, payload))

@@ -58,7 +58,7 @@ class NodeWire:
         if void:
             self.send("void", void)
         if reports:
-            self.send("done", [flat_report(report) for report in reports])
+            self.send("done", [frames.flat_report(report) for report in reports])
 
     def record(self, record: SealedRecord) -> None:
         """Have the node store a record of a running task."""
@@ -86,7 +86,7 @@ class NodeWire:
                     pool.put([_job(journey, number, flat) for number, flat in payload])
                 elif kind == "acked":
                     with self._acknowledged:
-                        self._known.update(payload)
+                        self._known.add(payload)
                         self._acknowledged.notify_all()
                 elif kind == "certify":
                     number, flat, reason, bury = payload
@@ -94,11 +94,6 @@ class NodeWire:
                     pool.put([(number, life)])
                 elif kind == "stop":
                     pool.stop()
-
-
-def flat_report(report: Report) -> tuple[Any, ...]:
-    """A report as plain tuples."""
-    return report.number, tuple(report.verdict), frames.flat_record(report.record), (), report.runtime
 
 
 def _job(journey: Journey, number: int, flat: tuple[Any, ...]) -> Job:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from umbel import current
@@ -14,6 +17,7 @@ from umbel.model import (
     ACK,
     REQUEUE,
     Delivery,
+    Envelope,
     Failed,
     Ignored,
     Message,
@@ -22,6 +26,7 @@ from umbel.model import (
     Record,
     Rejected,
     Revoked,
+    Route,
     SealedRecord,
     State,
     Succeeded,
@@ -29,8 +34,8 @@ from umbel.model import (
     dead,
     later,
 )
-from umbel.reporting import done_now, seal
 from umbel.request import Request
+from umbel.wire import results
 
 logger = logging.getLogger("umbel.worker")
 
@@ -42,6 +47,7 @@ class Report(NamedTuple):
     verdict: Verdict
     record: SealedRecord | None = None
     runtime: float = 0.0
+    follow_ups: Sequence[tuple[Route, Envelope]] = ()
 
 
 class Settler:
@@ -49,12 +55,15 @@ class Settler:
 
     def __init__(self, app: Umbel, hostname: str) -> None:
         conf = app.conf
-        self._app = app
+        self._clock = app.clock
+        self._zone = app.timezone
         self._hostname = hostname
         self._keeps_results = app.result_url is not None
-        self._track_started: bool = conf.task_track_started
         self._ack_failures: bool = conf.task_acks_on_failure_or_timeout
         self._store_ignored_errors: bool = conf.task_store_errors_even_if_ignored
+        self._serializer: str = conf.result_serializer
+        self._extended: bool = conf.result_extended
+        self._expires: float | None = conf.result_expires or None
 
     def settle(
         self,
@@ -87,84 +96,79 @@ class Settler:
             verdict = REQUEUE if outcome.requeue else dead(outcome.reason)
         if bury is not None:
             verdict = dead(bury)
-        tell(task, request, outcome, runtime)
+        if logger.isEnabledFor(logging.INFO) or not isinstance(outcome, Succeeded):
+            tell(task, request, outcome, runtime)
         return Report(number, verdict, record, runtime)
 
     def started(self, task: Declared, request: Request) -> None:
-        """Record STARTED, for tasks that want it."""
-        wanted = self._track_started if task.track_started is None else task.track_started
-        if wanted and current.recorder is not None:
-            import os
-
-            value = {"pid": os.getpid(), "hostname": self._hostname}
-            record = self._record(task, request, State.STARTED, value)
-            if record is not None:
-                current.recorder(record)
+        """Record STARTED."""
+        value = {"pid": os.getpid(), "hostname": self._hostname}
+        record = self._record(task, request, State.STARTED, value)
+        if record is not None and current.recorder is not None:
+            current.recorder(record)
 
     def undecodable(self, number: int, delivery: Delivery, error: Exception) -> Report:
         """The end of a message that cannot be read: a dead letter, and FAILURE for whoever waits."""
         task_id = delivery.envelope.id
         reason = f"{type(error).__name__}: {error}"
         logger.error("Message [%s] from queue %s is a dead letter: %s", task_id or "no id", delivery.queue, reason)
-        record = None
-        if task_id and self._keeps_results:
-            record = seal(self._app, self._plain(task_id, error))
-        return Report(number, dead(reason), record)
+        return Report(number, dead(reason), self._plain(task_id, error) if task_id else None)
 
     def unknown(self, number: int, delivery: Delivery, message: Message, error: Exception) -> Report:
         """The end of a message for a task that this worker does not have."""
         logger.error("Task %s[%s] is a dead letter: %s", message.task, message.id, error)
-        record = seal(self._app, self._plain(message.id, error)) if self._keeps_results else None
-        return Report(number, dead(f"NotRegistered: {message.task}"), record)
+        return Report(number, dead(f"NotRegistered: {message.task}"), self._plain(message.id, error))
 
-    def _plain(self, task_id: str, error: Exception) -> Record:
-        return Record(
-            id=task_id, state=State.FAILURE, value=error, date_done=done_now(self._app), worker=self._hostname
+    def _plain(self, task_id: str, error: Exception) -> SealedRecord | None:
+        if not self._keeps_results:
+            return None
+        now = self._clock.now()
+        done = datetime.fromtimestamp(now, self._zone)
+        return self._seal(
+            Record(id=task_id, state=State.FAILURE, value=error, date_done=done, worker=self._hostname), now
         )
 
     def _record(
         self, task: Declared, request: Request, state: State, value: Any, trace: str | None = None
     ) -> SealedRecord | None:
-        if not self._keeps_results or not self._wanted(task, request, state):
-            return None
         message = request.message
-        if message is None:
+        if not self._keeps_results or message is None:
             return None
-        return seal(
-            self._app,
-            Record(
-                id=message.id,
-                state=state,
-                value=value,
-                traceback=trace,
-                children=request.children,
-                date_done=None if state is State.STARTED else done_now(self._app),
-                group_id=message.group,
-                parent_id=message.parent_id,
-                name=message.task,
-                args=message.args,
-                kwargs=message.kwargs,
-                worker=self._hostname,
-                retries=message.retries,
-                queue=request.delivery.queue if request.delivery else None,
-            ),
+        if message.ignore_result:
+            errors = task.store_errors_even_if_ignored
+            if state is not State.FAILURE or not (self._store_ignored_errors if errors is None else errors):
+                return None
+        now = self._clock.now()
+        record = Record(
+            id=message.id,
+            state=state,
+            value=value,
+            traceback=trace,
+            children=request.children,
+            date_done=None if state is State.STARTED else datetime.fromtimestamp(now, self._zone),
+            group_id=message.group,
+            parent_id=message.parent_id,
+            name=message.task,
+            args=message.args,
+            kwargs=message.kwargs,
+            worker=self._hostname,
+            retries=message.retries,
+            queue=request.delivery.queue if request.delivery else None,
         )
+        return self._seal(record, now)
 
-    def _wanted(self, task: Declared, request: Request, state: State) -> bool:
-        if not request.ignore_result:
-            return True
-        errors = task.store_errors_even_if_ignored
-        return state is State.FAILURE and (self._store_ignored_errors if errors is None else errors)
+    def _seal(self, record: Record, now: float) -> SealedRecord:
+        expires = None if self._expires is None else now + self._expires
+        return results.seal(record, serializer=self._serializer, extended=self._extended, expires=expires)
 
 
 def tell(task: Declared, request: Request, outcome: Outcome, runtime: float) -> None:
     """Log the end of an attempt in the words that operators know."""
     name, task_id = request.shadow or task.name, request.id
     if isinstance(outcome, Succeeded):
-        if logger.isEnabledFor(logging.INFO):
-            data = {"id": task_id, "name": name, "runtime": runtime}
-            shown = _shown(outcome.value)
-            logger.info("Task %s[%s] succeeded in %.6fs: %s", name, task_id, runtime, shown, extra={"data": data})
+        data = {"id": task_id, "name": name, "runtime": runtime}
+        shown = _shown(outcome.value)
+        logger.info("Task %s[%s] succeeded in %.6fs: %s", name, task_id, runtime, shown, extra={"data": data})
     elif isinstance(outcome, Failed):
         if outcome.expected:
             logger.info("Task %s[%s] raised expected: %s", name, task_id, _shown(outcome.error))

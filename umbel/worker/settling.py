@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from umbel.errors import StoreError
 from umbel.model import SealedRecord, Settlement
@@ -34,9 +34,9 @@ class Settling:
         self._busy = False
         self._wake = asyncio.Event()
 
-    def settle(self, settlement: Settlement, then: Then | None = None) -> None:
+    def settle(self, settlements: Sequence[Settlement], then: Then | None = None) -> None:
         """Settle in the background; ``then()`` is called on the loop when it is durable."""
-        self._pending.append(settlement)
+        self._pending += settlements
         if then is not None:
             self._then.append(then)
         self._wake.set()

@@ -6,18 +6,16 @@ import asyncio
 import functools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from umbel import current
 from umbel.app import Umbel
-from umbel.model import SealedRecord
+from umbel.model import Delivery, SealedRecord
 from umbel.pools.main_thread import MainThread
-from umbel.worker import frames
 from umbel.worker.board import Board
 from umbel.worker.fleet import Fleet, Runner
 from umbel.worker.journey import Journey
-from umbel.worker.runner import flat_report
 from umbel.worker.settler import Report
 
 
@@ -80,21 +78,20 @@ class Solo:
         """Let the main thread return."""
         self._pool.stop()
 
-    def send(self, kind: str, payload: Any = None) -> None:
-        """A frame to the runner, without a socket between."""
-        if kind == "run":
-            self._pool.put(
-                [
-                    (number, functools.partial(self._journey, number, frames.whole_delivery(flat)))
-                    for number, flat in payload
-                ]
-            )
-        elif kind == "acked":
-            with self._gate:
-                self._known.update(payload)
-                self._gate.notify_all()
-        elif kind == "stop":
-            self._pool.stop()
+    def run(self, jobs: Sequence[tuple[int, Delivery]]) -> None:
+        """Deliveries to the runner, without a socket between."""
+        journey = self._journey
+        self._pool.put([(number, functools.partial(journey, number, delivery)) for number, delivery in jobs])
+
+    def certify(self, number: int, delivery: Delivery, reason: str, bury: bool) -> None:
+        """The certificate of another process's death: a solo node that lost its runner is lost itself."""
+        self._pool.put([(number, functools.partial(self._journey.certify, number, delivery, reason, bury))])
+
+    def acknowledged(self, number: int) -> None:
+        """The broker has forgotten this delivery."""
+        with self._gate:
+            self._known.add(number)
+            self._gate.notify_all()
 
     def kill(self) -> None:
         """A task of this process cannot be killed without the process."""
@@ -109,10 +106,10 @@ class Solo:
         if void:
             self._send("void", void)
         if reports:
-            self._send("done", [flat_report(report) for report in reports])
+            self._send("done", reports)
 
     def _record(self, record: SealedRecord) -> None:
-        self._send("store", [frames.flat_record(record)])
+        self._send("store", [record])
 
     def _acknowledge(self, number: int) -> None:
         self._send("ack", number)

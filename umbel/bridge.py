@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import os
 import threading
 from collections.abc import Coroutine
@@ -72,7 +73,9 @@ class Bridge:
             return
         with_adapters = [adapter for adapter, _ in self._entered.values()]
         for adapter in with_adapters:
-            self.run(self.left(adapter), timeout=2)
+            # thread pools are shut by now, and with them what an adapter does in one; sockets still say goodbye
+            with contextlib.suppress(RuntimeError, UmbelError):
+                self.run(self.left(adapter), timeout=2)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout=2)
 

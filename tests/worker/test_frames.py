@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from umbel.model import ACK, Delivery, Envelope, Route, SealedRecord, dead
+from umbel.model import ACK, Delivery, Envelope, Route, SealedRecord, State, dead
 from umbel.worker import frames
+from umbel.worker.settler import Report
 
 DELIVERY = Delivery(Envelope("plain", "id-1", b"{}", b"\x00\xff"), "mail", object(), True, 4)
 
@@ -25,12 +26,12 @@ def test_a_delivery_crosses_without_its_receipt() -> None:
     assert frames.whole_delivery(flat) == DELIVERY._replace(receipt=None)
 
 
-def test_a_report_becomes_a_settlement() -> None:
-    record = SealedRecord("id-1", "SUCCESS", b"8", 12.5, 1)
-    follow_ups = [(tuple(Route("q", 3)), tuple(DELIVERY.envelope))]
-    settlement = frames.whole_settlement(DELIVERY, tuple(ACK), frames.flat_record(record), follow_ups)
-    assert settlement == (DELIVERY, ACK, [(Route("q", 3), DELIVERY.envelope)], record)
-    assert frames.whole_settlement(DELIVERY, tuple(dead("why")), None, ()).record is None
+def test_a_report_crosses_whole() -> None:
+    record = SealedRecord("id-1", State.SUCCESS, b"8", 12.5, 1)
+    follow_ups = [(Route("q", 3), DELIVERY.envelope)]
+    for report in (Report(3, ACK, record, 0.5, follow_ups), Report(4, dead("why"))):
+        ((_, flat),) = frames.FrameReader().feed(frames.pack("done", frames.flat_report(report)))
+        assert frames.whole_report(flat) == report._replace(follow_ups=list(report.follow_ups))
 
 
 def test_only_plain_values_cross() -> None:

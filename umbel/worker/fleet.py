@@ -209,8 +209,11 @@ class Fleet:
         for held in victims:
             verdict_on_loss(self._app, held, why)
         for number, held in runner.assigned.items():
-            if number <= started:  # it ended, and its report died with the runner
-                held.delivery = held.delivery._replace(redelivered=True)
+            if number > started:
+                break
+            held.delivery = held.delivery._replace(redelivered=True)
+            if not victims:  # it ended, and what ended the runner then may have been its report
+                verdict_on_loss(self._app, held, why)
         others = list(runner.assigned.values())
         runner.assigned.clear()
         runner.link.kill()

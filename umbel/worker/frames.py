@@ -61,7 +61,7 @@ def whole_delivery(flat: tuple[Any, ...]) -> Delivery:
 
 def flat_record(record: SealedRecord | None) -> tuple[Any, ...] | None:
     """A record as a plain tuple."""
-    return None if record is None else tuple(record)
+    return None if record is None else (record.id, str(record.state), *record[2:])
 
 
 def flat_report(report: Report) -> tuple[Any, ...]:

@@ -7,13 +7,17 @@ one process in at a time, and it ends with a checkpoint that holds the write loc
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
 
-from umbel.stores.sqlite.faults import translated
+from umbel.errors import StoreError
+from umbel.stores.sqlite.faults import translating
 from umbel.stores.sqlite.locks import HAVE_LOCKS, FileLock
 from umbel.stores.sqlite.seats import Seat
+
+logger = logging.getLogger("umbel.stores")
 
 NODE_LIMIT = 64 << 20
 """Bytes of the log at which a consuming node moves it."""
@@ -63,8 +67,21 @@ class Checkpoints:
         finally:
             self._mutex.release()
 
+    def run_aside(self, limit: int) -> None:
+        """As ``run``, in a thread of its own if there is something to do; what goes wrong is logged."""
+        if self.due(limit) and not self._mutex.locked():
+            threading.Thread(
+                target=self._run_logged, args=(limit,), name="umbel-sqlite-checkpoint", daemon=True
+            ).start()
+
+    def _run_logged(self, limit: int) -> None:
+        try:
+            self.run(limit)
+        except StoreError as error:
+            logger.warning("the log could not be moved into the file; it will be tried again: %s", error)
+
     def _empty(self, alone: bool) -> bool:
-        with translated(self._path), self._seat as connection:
+        with translating(self._path), self._seat as connection:
             try:
                 if alone:
                     # Copies nearly everything while others go on writing, so that the next step is short.

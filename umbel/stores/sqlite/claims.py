@@ -7,8 +7,10 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 
 from umbel.model import Delivery, Envelope, SealedRecord, Settlement
-from umbel.stores.sqlite.faults import translated
+from umbel.stores.sqlite.checkpointing import NODE_LIMIT
+from umbel.stores.sqlite.faults import translating
 from umbel.stores.sqlite.presence import NODES, Presence
+from umbel.stores.sqlite.reaper import Reaper
 from umbel.stores.sqlite.store import MESSAGES, SqliteStore
 
 PROMOTED_AT_ONCE = 1000
@@ -33,6 +35,7 @@ class Claims:
     def __init__(self, store: SqliteStore, queues: Sequence[str]) -> None:
         self.store = store
         self.seat = store.seat()
+        self.reaper = Reaper(store, self.seat)
         self.presence: Presence | None = None
         self._queues = tuple(dict.fromkeys(queues))
         self._first = 0
@@ -82,10 +85,13 @@ class Claims:
         self.store.ring()
 
     def chores(self) -> None:
-        """What is not urgent: the heartbeat, with which expired records go."""
+        """What is not urgent: the claims of dead nodes, the heartbeat, expired records, the size of the log."""
         assert self.presence is not None
+        if self.reaper.sweep():
+            self.more = True
         if self.presence.beat_is_due():
             self.turn([], 0)
+        self.store.checkpoints.run_aside(NODE_LIMIT)
 
     # -- looking
 
@@ -93,7 +99,7 @@ class Claims:
         """Whether a claim may find something; costs next to nothing while nobody writes to the file."""
         if self.more:
             return True
-        with translated(self.store.path), self.seat as connection:
+        with translating(self.store.path), self.seat as connection:
             # A version says something about changes only beside others of the same connection.
             version = (self.seat.openings, connection.execute("PRAGMA data_version").fetchone()[0])
             if version != self._seen:

@@ -18,7 +18,7 @@ from umbel.stores.sqlite.pace import Pace
 logger = logging.getLogger("umbel.stores")
 
 CHORES = 0.5
-"""Seconds between two looks at what is not urgent: dead nodes, the heartbeat, expired records."""
+"""Seconds between two looks at what is not urgent: dead nodes, the heartbeat, the log."""
 
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0

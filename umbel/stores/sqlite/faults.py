@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from umbel.errors import StoreBusy, StoreError, StoreFull
 
@@ -19,19 +20,22 @@ def primary_code(error: sqlite3.Error) -> int:
 
 
 @contextmanager
-def translated(path: str) -> Iterator[None]:
-    """Raise SQLite's errors about the file ``path`` as ``StoreError`` and its kinds; let a wrong use of SQL through."""
+def translating(path: str) -> Iterator[None]:
+    """Raise SQLite's errors about the file ``path`` as ``StoreError`` and its kinds."""
     try:
         yield
     except sqlite3.Error as error:
-        told = translate(error, path)
-        if told is None:
-            raise
-        raise told from error
+        raise_translated(error, path)
 
 
-def translate(error: sqlite3.Error, path: str) -> StoreError | None:
-    """The error to raise instead, or None when SQLite is not to blame."""
+def raise_translated(error: sqlite3.Error, path: str) -> NoReturn:
+    """Raise the ``StoreError`` that tells what happened to ``path``; a wrong use of SQLite is raised as it is."""
+    if not primary_code(error):
+        raise error
+    raise _translated(error, path) from error
+
+
+def _translated(error: sqlite3.Error, path: str) -> StoreError:
     code = primary_code(error)
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _no_room(path)):
         return StoreFull(f"no room left on the disk of {path}: nothing was written; free some room and try again")
@@ -51,9 +55,7 @@ def translate(error: sqlite3.Error, path: str) -> StoreError | None:
             f"together with {os.path.basename(path)}-wal, and restore it from a backup or save what can be saved with "
             "the sqlite3 shell's .recover"
         )
-    if code:
-        return StoreError(f"{path}: {error} ({error.sqlite_errorname})")
-    return None
+    return StoreError(f"{path}: {error} ({error.sqlite_errorname})")
 
 
 def _no_room(path: str) -> bool:

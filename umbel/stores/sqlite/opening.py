@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from functools import lru_cache
 from pathlib import Path
 
 from umbel.errors import StoreUnsuitable
 from umbel.settings.home import prepare_home
-from umbel.stores.sqlite.faults import primary_code, translated
+from umbel.stores.sqlite.faults import primary_code, translating
 from umbel.stores.sqlite.filesystems import check_filesystem
 from umbel.stores.sqlite.location import Location
 from umbel.stores.sqlite.schema import ensure_schema
@@ -32,8 +33,8 @@ def connect(location: Location, timeout: float, synchronous: str) -> sqlite3.Con
     if not os.path.exists(location.path):
         prepare_home(Path(location.path).parent)
     if not location.any_filesystem:
-        check_filesystem(location.path)
-    with translated(location.path):
+        _check_once(location.path)
+    with translating(location.path):
         connection = sqlite3.connect(
             location.path, timeout=timeout, isolation_level=None, check_same_thread=False, cached_statements=64
         )
@@ -43,6 +44,11 @@ def connect(location: Location, timeout: float, synchronous: str) -> sqlite3.Con
             connection.close()
             raise
     return connection
+
+
+@lru_cache(maxsize=64)
+def _check_once(path: str) -> None:
+    check_filesystem(path)
 
 
 def _prepare(connection: sqlite3.Connection, location: Location, timeout: float, synchronous: str) -> None:

@@ -41,6 +41,7 @@ class Presence:
         Whoever looks for dead nodes decides inside a transaction too, and so never sees a row without its lock.
         Raises ``StoreError`` when the file cannot be made or locked.
         """
+        connection.execute(NODES["release_orphans"])
         row = (socket.gethostname(), os.getpid(), clock.boot_id(), clock.boot(), clock.now())
         number = connection.execute(NODES["register"], row).lastrowid
         assert number is not None
@@ -71,9 +72,15 @@ class Presence:
         return self._clock.boot() - self._beaten >= HEARTBEAT
 
     def leave(self) -> None:
-        """Let go of the lock and remove the files; the row is struck out in a transaction before."""
-        if self._lock is not None:
-            self._lock.release(remove=True)
+        """Let go of the lock and remove the files, but those that a runner holds; the row is struck out before."""
+        if self._lock is None:
+            return
+        for name in os.listdir(self._folder) if os.path.isdir(self._folder) else ():
+            if name.startswith(f"{self.number}."):
+                runner = FileLock.take(os.path.join(self._folder, name), create=False)
+                if runner is not None:
+                    runner.release(remove=True)
+        self._lock.release(remove=True)
 
 
 def _take(path: str) -> FileLock:

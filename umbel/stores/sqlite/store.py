@@ -16,7 +16,7 @@ from umbel.clock import Clock, SystemClock
 from umbel.errors import StoreBusy
 from umbel.model import Envelope, Route, SealedRecord
 from umbel.stores.sqlite.checkpointing import SAFETY_LIMIT, Checkpoints
-from umbel.stores.sqlite.faults import translated
+from umbel.stores.sqlite.faults import raise_translated, translating
 from umbel.stores.sqlite.location import Location
 from umbel.stores.sqlite.opening import connect
 from umbel.stores.sqlite.seats import Seat
@@ -111,20 +111,22 @@ class SqliteStore:
         if not self._writing.acquire(timeout=self._timeout):
             raise StoreBusy(f"another thread of this process wrote to {self.path} for more than {self._timeout:g} s")
         try:
-            with translated(self.path), seat as connection:
+            with seat as connection:
                 yield connection
+        except sqlite3.Error as error:
+            raise_translated(error, self.path)
         finally:
             self._writing.release()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection to read with; no transaction outlives a statement."""
-        with translated(self.path), self._reader as connection:
+        with translating(self.path), self._reader as connection:
             yield connection
 
     def open(self) -> None:
         """Make sure that the file is there and can be used."""
-        with translated(self.path), self._writer:
+        with translating(self.path), self._writer:
             pass
 
     def rest(self) -> None:
@@ -180,8 +182,8 @@ class SqliteStore:
     def _written(self) -> None:
         self.ring()
         self._calls += 1
-        if self._calls % SIZE_CHECK_EVERY == 0 and self.checkpoints.due(SAFETY_LIMIT):
-            self.checkpoints.run(SAFETY_LIMIT)
+        if self._calls % SIZE_CHECK_EVERY == 0:
+            self.checkpoints.run_aside(SAFETY_LIMIT)
 
     def size(self, queue: str) -> int:
         """Ready messages and those not yet due."""

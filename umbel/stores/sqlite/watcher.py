@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from umbel.errors import StoreBusy, StoreError
 from umbel.model import SealedRecord
 from umbel.stores.sqlite.bell import Bell
-from umbel.stores.sqlite.faults import translated
+from umbel.stores.sqlite.faults import translating
 from umbel.stores.sqlite.pace import Pace
 from umbel.stores.sqlite.seats import Seat
 
@@ -138,12 +138,12 @@ class Watcher:
         return True
 
     def _version(self) -> tuple[int, int]:
-        with translated(self._path), self._seat as connection:
+        with translating(self._path), self._seat as connection:
             return self._seat.openings, connection.execute("PRAGMA data_version").fetchone()[0]
 
     def _read(self, watches: Sequence[Watch]) -> None:
         ids = {id for watch in watches for id in watch.pending}
-        with translated(self._path), self._seat as connection:
+        with translating(self._path), self._seat as connection:
             known = self._load(connection, ids)
         for watch in watches:
             watch.compare(known)

@@ -1,0 +1,115 @@
+"""Programs that tests run as processes of their own: ``python -m tests.stores.sqlite.actors NAME URL …``.
+
+Each writes lines that the test waits for, and ends when its standard input does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import uuid
+
+from umbel.brokers.sqlite import SqliteBroker
+from umbel.model import ACK, Envelope, Route, SealedRecord, Settlement
+
+
+def say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
+
+
+async def told_to_end() -> None:
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+
+    def wait() -> None:
+        sys.stdin.read()
+        loop.call_soon_threadsafe(ended.set)
+
+    threading.Thread(target=wait, daemon=True).start()
+    await ended.wait()
+
+
+async def hold(url: str, count: str, runners: str = "0") -> None:
+    """Claim ``count`` deliveries and settle none; before, that many runners take their locks."""
+    async with SqliteBroker(url, {}) as broker:
+        consumer = await broker.consume(["q"], int(count))
+        for number in range(int(runners)):
+            start_runner(consumer.lifeline(number))
+        held = 0
+        async for batch in consumer:
+            held += len(batch)
+            if held == int(count):
+                break
+        say("holding", os.getpid())
+        await told_to_end()
+        await consumer.close()
+
+
+def start_runner(lifeline: str) -> None:
+    """A process in a session of its own: killing the node's group leaves it alone."""
+    command = [sys.executable, "-m", "tests.stores.sqlite.actors", "run", lifeline]
+    runner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert runner.stdout is not None
+    assert runner.stdout.readline() == "locked\n"
+    say("runner", runner.pid)
+
+
+def run(path: str) -> None:
+    """Hold a runner's lifeline until killed."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    fcntl.lockf(descriptor, fcntl.LOCK_EX)
+    say("locked")
+    threading.Event().wait()
+
+
+async def work(url: str, prefetch: str = "16") -> None:
+    """Acknowledge everything, with a record and one line ``done ID`` for each."""
+    async with SqliteBroker(url, {}) as broker:
+        consumer = await broker.consume(["q"], int(prefetch))
+        say("ready")
+
+        async def close_when_told() -> None:
+            await told_to_end()
+            await consumer.close()
+
+        closing = asyncio.create_task(close_when_told())
+        async for batch in consumer:
+            await consumer.settle(
+                [Settlement(d, ACK, (), SealedRecord(d.envelope.id, "SUCCESS", b"%d" % os.getpid())) for d in batch]
+            )
+            say("\n".join(f"done {d.envelope.id}" for d in batch))
+        await closing
+
+
+def publish(url: str, count: str, size: str = "1") -> None:
+    """Publish ``count`` messages, ``size`` a call, with one line ``sent ID`` for each once it is accepted."""
+    broker = SqliteBroker(url, {})
+    for _ in range(0, int(count), int(size)):
+        envelopes = [Envelope("plain", str(uuid.uuid4()), b"head", b"body" * 50) for _ in range(int(size))]
+        broker.publish_now([(Route("q"), envelope) for envelope in envelopes])
+        say("\n".join(f"sent {envelope.id}" for envelope in envelopes))
+
+
+def lock(path: str) -> None:
+    """Hold the write lock of a database until told to end."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    say("locked")
+    sys.stdin.read()
+    connection.execute("ROLLBACK")
+    connection.close()
+
+
+ACTORS = {"hold": hold, "run": run, "work": work, "publish": publish, "lock": lock}
+
+
+if __name__ == "__main__":
+    ending = ACTORS[sys.argv[1]](*sys.argv[2:])  # type: ignore[operator]
+    if asyncio.iscoroutine(ending):
+        asyncio.run(ending)

@@ -1,0 +1,1 @@
+"""How bytes look: messages, results and exceptions as they travel, byte-compatible with Celery 5."""

@@ -1,0 +1,88 @@
+"""The names that are fixed by others: queues, headers, and the modules of exceptions as they stand on the wire."""
+
+from __future__ import annotations
+
+from umbel import errors
+
+DEFAULT_QUEUE = "celery"
+"""Where a message goes that is not routed elsewhere, on every broker."""
+
+HEADERS = (
+    "lang",
+    "task",
+    "id",
+    "shadow",
+    "eta",
+    "expires",
+    "group",
+    "group_index",
+    "retries",
+    "timelimit",
+    "root_id",
+    "parent_id",
+    "argsrepr",
+    "kwargsrepr",
+    "origin",
+    "ignore_result",
+    "replaced_task_nesting",
+    "stamped_headers",
+    "stamps",
+)
+"""The headers of a task message, all always sent, in this order."""
+
+RESERVED_HEADERS = frozenset({*HEADERS, "compression"})
+"""Headers that say something of the message itself: a user's header cannot have such a name."""
+
+FOREIGN_HEADERS = frozenset(
+    {
+        "meth",
+        "utc",
+        "groups",
+        "x-death",
+        "x-delivery-count",
+        "x-first-death-exchange",
+        "x-first-death-queue",
+        "x-first-death-reason",
+        "x-last-death-exchange",
+        "x-last-death-queue",
+        "x-last-death-reason",
+    }
+)
+"""Headers that old senders or the broker add to a message: they are nobody's own and not sent on."""
+
+PROPERTIES = frozenset(
+    {
+        "correlation_id",
+        "reply_to",
+        "priority",
+        "expiration",
+        "headers",
+        "application_headers",
+        "content_type",
+        "content_encoding",
+        "delivery_info",
+        "delivery_tag",
+        "body_encoding",
+    }
+)
+"""Properties that follow from the message or belong to one delivery; any other is the user's own."""
+
+LINKS = ("callbacks", "errbacks", "chain", "chord")
+"""The keys of the third part of a body, in this order."""
+
+_CELERY = "celery.exceptions"
+_BILLIARD = "billiard.exceptions"
+_KOMBU = "kombu.exceptions"
+
+EXCEPTION_MODULES: dict[str, str] = {
+    errors.NotRegistered.__name__: _CELERY,
+    errors.TaskRevokedError.__name__: _CELERY,
+    errors.TimeoutError.__name__: _CELERY,
+    errors.Ignore.__name__: _CELERY,
+    errors.Reject.__name__: _CELERY,
+    errors.SecurityError.__name__: _CELERY,
+    errors.WorkerLostError.__name__: _BILLIARD,
+    errors.EncodeError.__name__: _KOMBU,
+    errors.ContentDisallowed.__name__: _KOMBU,
+}
+"""The module that an error of ``umbel.errors`` has on the wire, where it is not its own."""

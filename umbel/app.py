@@ -107,9 +107,12 @@ class Umbel:
         The options are the attributes of ``Task``; one that does not exist raises ``UnknownOption``.
         """
         chosen = base if base is not None else Task
+        if "retry" in options:
+            options["retry_policy"] = options.pop("retry")  # on a task, the name is a method's
         for option in options:
             if option not in Task.OPTIONS and (option.startswith("_") or not hasattr(chosen, option)):
-                raise UnknownOption("@task option", option, Task.OPTIONS | {"name", "bind", "base"})
+                known = (Task.OPTIONS - {"retry_policy"}) | {"name", "bind", "base", "retry"}
+                raise UnknownOption("@task option", option, known)
 
         def declare(body: Callable[..., Any]) -> Task[..., Any]:
             if not callable(body) or not hasattr(body, "__name__"):

@@ -9,9 +9,10 @@ from typing import Any, TypeVar, cast
 
 from umbel import current, log
 from umbel.declared import Declared
-from umbel.errors import Ignore, Reject
-from umbel.model import Failed, Ignored, Message, Outcome, Rejected, State, Succeeded
+from umbel.errors import Ignore, Reject, UmbelError
+from umbel.model import Failed, Ignored, Message, Outcome, Rejected, Retried, State, Succeeded
 from umbel.request import Request
+from umbel.retrying import exceeded, next_message, wanted
 
 Call = Callable[[Declared, Message], Awaitable[Any]]
 
@@ -36,12 +37,26 @@ async def attempt(task: Declared, request: Request, message: Message, call: Call
         except Reject as rejection:
             outcome = Rejected(str(rejection.reason), rejection.requeue)
         except BaseException as error:  # noqa: BLE001  a task's SystemExit ends the task, not its worker
-            outcome = failed(error, task)
+            outcome = _after(error, task, message)
         if task.listens:
             _tell(task, message, outcome)
     finally:
         current.request.reset(token)
     return outcome
+
+
+def _after(error: BaseException, task: Declared, message: Message) -> Outcome:
+    retry = wanted(task, message, error)
+    if retry is None:
+        return failed(error, task)
+    over = exceeded(task, message, retry)
+    if over is not None:
+        return failed(over, task)
+    try:
+        again = next_message(task, message, retry, task.app.clock.now())
+    except (UmbelError, OverflowError, TypeError) as wrong:
+        return failed(wrong, task)
+    return Retried(again, retry, trace_text(retry.exc or retry), retry.options.get("queue"))
 
 
 def failed(error: BaseException, task: Declared | None = None) -> Failed:
@@ -75,6 +90,10 @@ def _tell(task: Declared, message: Message, outcome: Outcome) -> None:
         state, value, trace = State.FAILURE, outcome.error, outcome.traceback
         if kind.on_failure is not Declared.on_failure:
             _guarded(task, "on_failure", value, task_id, args, kwargs, trace)
+    elif isinstance(outcome, Retried):
+        if kind.on_retry is not Declared.on_retry:
+            _guarded(task, "on_retry", outcome.retry, task_id, args, kwargs, outcome.traceback)
+        return
     else:
         return
     if kind.after_return is not Declared.after_return:

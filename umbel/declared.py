@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from umbel import current
 from umbel.call import CallOptions
 from umbel.errors import ConfigurationError, UmbelError
 from umbel.request import Request
+from umbel.retry import Backoff, classic
 from umbel.signature_check import Checker, checker_for
 from umbel.wiring import App
 
@@ -17,7 +19,7 @@ OUTSIDE = Request()
 """What ``self.request`` is when the function is called like any function."""
 
 
-_ENDS = ("on_success", "on_failure", "after_return")
+_ENDS = ("on_success", "on_failure", "on_retry", "after_return")
 
 
 class Declared:
@@ -38,6 +40,16 @@ class Declared:
     reject_on_worker_lost: bool | None = None
     track_started: bool | None = None
     throws: tuple[type[BaseException], ...] = ()
+    max_retries: int | None = 3
+    default_retry_delay: float = 180.0
+    autoretry_for: tuple[type[BaseException], ...] = ()
+    dont_autoretry_for: tuple[type[BaseException], ...] = ()
+    retry_kwargs: Mapping[str, Any] = MappingProxyType({})
+    retry_backoff: bool | float = False
+    retry_backoff_max: float = 600.0
+    retry_jitter: bool = True
+    retry_policy: Backoff | None = None
+    """When it is tried again by itself; ``@app.task(retry=Backoff(…))`` sets it, else the attributes above do."""
 
     OPTIONS: ClassVar[frozenset[str]] = frozenset(
         {
@@ -54,6 +66,15 @@ class Declared:
             "reject_on_worker_lost",
             "track_started",
             "throws",
+            "max_retries",
+            "default_retry_delay",
+            "autoretry_for",
+            "dont_autoretry_for",
+            "retry_kwargs",
+            "retry_backoff",
+            "retry_backoff_max",
+            "retry_jitter",
+            "retry_policy",
         }
     )
 
@@ -78,6 +99,7 @@ class Declared:
         CallOptions(queue=self.queue, priority=self.priority, expires=self.expires).check()
         if not isinstance(self.throws, tuple):
             raise ConfigurationError(f"{self.name}: throws must be a tuple of exception classes, not {self.throws!r}")
+        self.retry_policy = self.retry_policy or classic(self)
         kind = type(self)
         self.listens = any(getattr(kind, name) is not getattr(Declared, name) for name in _ENDS)
         self.is_async = inspect.iscoroutinefunction(inspect.unwrap(self.run))
@@ -121,6 +143,11 @@ class Declared:
     ) -> None:
         """Called in the worker when the task failed, before that is stored; ``einfo`` is the traceback's text."""
 
+    def on_retry(
+        self, exc: BaseException, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any], einfo: str | None
+    ) -> None:
+        """Called in the worker when the task is to be tried again, before that is stored."""
+
     def after_return(
         self,
         status: str,
@@ -130,4 +157,4 @@ class Declared:
         kwargs: Mapping[str, Any],
         einfo: str | None,
     ) -> None:
-        """Called in the worker after ``on_success`` or ``on_failure``."""
+        """Called in the worker after ``on_success`` or ``on_failure``; not when the task is tried again."""

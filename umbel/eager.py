@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from umbel.attempt import attempt, drive
 from umbel.declared import Declared
-from umbel.model import Failed, Message, Rejected, State, Succeeded
+from umbel.model import Failed, Message, Rejected, Retried, State, Succeeded
 from umbel.request import Request
 from umbel.serial import accepted
 from umbel.wire import task_v2
@@ -62,6 +62,9 @@ def run_here(task: Declared, message: Message, *, throw: bool) -> EagerResult[An
     """
     arrived = task_v2.decode(task_v2.encode(message, "plain"), accept=accepted((message.serializer,)))
     outcome = drive(attempt(task, Request(arrived, is_eager=True), arrived, _call))
+    while isinstance(outcome, Retried):
+        arrived = outcome.message
+        outcome = drive(attempt(task, Request(arrived, is_eager=True), arrived, _call))
     if isinstance(outcome, Failed):
         if throw:
             raise outcome.error

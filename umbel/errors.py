@@ -10,6 +10,7 @@ UmbelError
  ├─ StoreError               a broker or result store refused or could not be reached
  │   ├─ StoreFull            no room left on its disk
  │   ├─ StoreBusy            another process held its lock for too long
+ │   ├─ StoreDamaged         its file is not what it should be; no retry will mend it
  │   └─ StoreUnsuitable      it cannot keep umbel's promises (file system, version)
  ├─ PublishError             a message could not be handed to the broker; carries the message
  ├─ WireError
@@ -21,6 +22,8 @@ UmbelError
  ├─ WorkerLostError          the process that ran the task is gone
  ├─ TaskRevokedError         the task was revoked, or expired
  ├─ TimeoutError             (also the built-in TimeoutError) waited long enough
+ ├─ MaxRetriesExceededError  a task asked to be tried again once too often
+ ├─ Retry                    raised by a task: try again later
  ├─ Ignore                   raised by a task: record nothing
  └─ Reject                   raised by a task: back to the queue, or to the dead letters
 """
@@ -29,7 +32,8 @@ from __future__ import annotations
 
 import builtins
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 
@@ -87,6 +91,10 @@ class StoreBusy(StoreError):
     """Another process held the store's lock for longer than the deadline."""
 
 
+class StoreDamaged(StoreError):
+    """The store's file is damaged, or not a store at all; waiting does not mend it."""
+
+
 class StoreUnsuitable(StoreError):
     """The store cannot keep the promises: a network file system, a schema of a newer version."""
 
@@ -141,6 +149,45 @@ class TaskRevokedError(UmbelError):
 
 class TimeoutError(UmbelError, builtins.TimeoutError):
     """The result was not there in time. The task goes on."""
+
+
+class MaxRetriesExceededError(UmbelError):
+    """A task asked to be tried again more often than ``max_retries`` allows."""
+
+
+class Retry(UmbelError):
+    """Raised by a task: run it again, with the same id, after ``countdown`` seconds or at ``eta``.
+
+    Without either, the task's ``default_retry_delay`` counts. ``exc`` is the reason: it is stored while the task waits,
+    and it is what the task fails with when ``max_retries`` is used up (None there: the task's own). ``args`` and
+    ``kwargs`` replace those of this attempt; ``options`` are call options of the next one.
+    """
+
+    def __init__(
+        self,
+        message: str | None = None,
+        exc: BaseException | None = None,
+        *,
+        countdown: float | None = None,
+        eta: datetime | None = None,
+        max_retries: int | None = None,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message if message is not None else "try again")
+        self.exc = exc
+        self.countdown = countdown
+        self.eta = eta
+        self.max_retries = max_retries
+        self.new_args = args
+        self.new_kwargs = kwargs
+        self.options = dict(options or {})
+
+    def __str__(self) -> str:
+        when = f"at {self.eta.isoformat()}" if self.eta is not None else f"in {self.countdown}s"
+        why = f": {self.exc!r}" if self.exc is not None else ""
+        return f"Retry {when}{why}"
 
 
 class Ignore(UmbelError):

@@ -191,13 +191,24 @@ class Revoked:
 
 
 @dataclass(frozen=True, slots=True)
+class Retried:
+    """The task is to be tried again: ``message`` is the next attempt's, with the same id; ``retry`` says when and why,
+    ``queue`` None the one that the message came from."""
+
+    message: Message
+    retry: BaseException
+    traceback: str | None = None
+    queue: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Postponed:
     """It arrived before its time; ``due`` is a unix time in seconds."""
 
     due: float
 
 
-Outcome = Succeeded | Failed | Rejected | Ignored | Revoked | Postponed
+Outcome = Succeeded | Failed | Retried | Rejected | Ignored | Revoked | Postponed
 """The end of one attempt, as data. ``worker.settler`` turns it into a record and a verdict."""
 
 

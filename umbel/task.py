@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from umbel import current
 from umbel.call import NAMES, NO_OPTIONS, CallOptions
 from umbel.declared import Declared
 from umbel.eager import EagerResult, run_here
-from umbel.errors import ConfigurationError
+from umbel.errors import ConfigurationError, Retry
 from umbel.reporting import report
 from umbel.result import AsyncResult
+from umbel.retrying import exceeded
 from umbel.wiring import App
 
 P = ParamSpec("P")
@@ -123,6 +126,42 @@ class Task(Declared, Generic[P, R]):
         return run_here(self, message, throw=throw)
 
     # -- inside the task ----------------------------------------------------------------------------------------
+
+    def retry(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        exc: BaseException | None = None,
+        throw: bool = True,
+        eta: datetime | None = None,
+        countdown: float | None = None,
+        max_retries: int | None = None,
+        **options: Any,
+    ) -> Retry:
+        """Try this task again: ``raise self.retry(exc=error, countdown=30)``.
+
+        The next attempt has the same id, arguments (unless ``args`` or ``kwargs`` are given), queue and priority. It
+        is sent, and this attempt settled, in one step where broker and store are one server. ``throw=False`` gives
+        the ``Retry`` for the caller to raise.
+
+        Raises ``Retry``; the reason (``exc``, else the exception being handled, else ``MaxRetriesExceededError``) when
+        ``max_retries`` is used up, or when the function was called directly.
+        """
+        reason = exc if exc is not None else sys.exc_info()[1]
+        again = Retry(
+            exc=reason, countdown=countdown, eta=eta, max_retries=max_retries, args=args, kwargs=kwargs, options=options
+        )
+        message = self.request.message
+        if message is None:
+            raise reason or again
+        if countdown is None and eta is None:
+            again.countdown = self.default_retry_delay
+        over = exceeded(self, message, again)
+        if over is not None:
+            raise over
+        if throw:
+            raise again
+        return again
 
     def update_state(
         self, task_id: str | None = None, state: str | None = None, meta: Mapping[str, Any] | None = None

@@ -1,6 +1,5 @@
 """Tests of calling tasks: what is refused before anything is sent, what is sent, what runs here."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,8 +22,8 @@ class Caught:
 
 
 @pytest.fixture
-def app() -> Iterator[Umbel]:
-    yield Umbel("shop", broker="memory://task-tests", set_as_current=False, timezone="UTC")
+def app() -> Umbel:
+    return Umbel("shop", broker="memory://task-tests", set_as_current=False, timezone="UTC")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from umbel import Ignore, Reject, Task, Umbel
+from umbel import Backoff, Ignore, Reject, Retry, Task, Umbel
 
 app = Umbel("shop")
 HERE = Path(os.environ["SHOP_FOLDER"])
@@ -189,3 +189,31 @@ class Handled(Task[..., Any]):
 
 
 app.register_task(Handled())
+
+
+@app.task(bind=True, max_retries=2)
+def stubborn(self: Task[..., Any], works_at: int) -> str:
+    note(f"try {self.request.retries}")
+    if self.request.retries < works_at:
+        raise self.retry(exc=ConnectionError("gone"), countdown=0.05)
+    return f"worked at {self.request.retries}"
+
+
+@app.task(retry=Backoff(first=0.01, times=2, on=(ConnectionError,)))
+def flaky() -> None:
+    note("flaky")
+    raise ConnectionError("gone")
+
+
+@app.task(bind=True, acks_late=False)
+def stubborn_early(self: Task[..., Any]) -> str:
+    if self.request.retries < 1:
+        raise Retry(countdown=0.01)
+    return "worked"
+
+
+@app.task(bind=True, max_retries=1)
+def waits_to_retry(self: Task[..., Any]) -> str:
+    if not self.request.retries:
+        raise Retry(countdown=3600, exc=ValueError("not yet"))
+    return "never"

@@ -1,8 +1,8 @@
 """Tests of how many deliveries are kept ready."""
 
+from umbel.model import Delivery, Envelope
 from umbel.worker.holding import Held, Holding
 from umbel.worker.pace import DEEPEST, Pace
-from umbel.model import Delivery, Envelope
 
 
 def delivery(name: str) -> Delivery:

@@ -181,8 +181,8 @@ class Fleet:
                 continue
             if not held.early:
                 settlements.append(Settlement(held.delivery, report.verdict, report.follow_ups, report.record))
-            elif report.record is not None:
-                self._settling.record(report.record)
+            else:
+                self._settling.follow(report.follow_ups, report.record)
         self.done += len(reports)
         self._settling.settle(settlements)
         self._pace.learn(seconds, len(reports))

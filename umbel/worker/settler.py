@@ -12,9 +12,10 @@ from umbel import current
 from umbel.app import Umbel
 from umbel.attempt import failed
 from umbel.declared import Declared
-from umbel.errors import EncodeError, TaskRevokedError
+from umbel.errors import EncodeError, Retry, TaskRevokedError
 from umbel.model import (
     ACK,
+    FINAL_STATES,
     REQUEUE,
     Delivery,
     Envelope,
@@ -25,6 +26,7 @@ from umbel.model import (
     Postponed,
     Record,
     Rejected,
+    Retried,
     Revoked,
     Route,
     SealedRecord,
@@ -35,7 +37,7 @@ from umbel.model import (
     later,
 )
 from umbel.request import Request
-from umbel.wire import results
+from umbel.wire import results, task_v2
 
 logger = logging.getLogger("umbel.worker")
 
@@ -83,6 +85,13 @@ class Settler:
             except EncodeError as error:
                 outcome = failed(EncodeError(f"the result of {task.name} cannot be stored: {error}"), task)
         verdict = ACK
+        follow_ups: Sequence[tuple[Route, Envelope]] = ()
+        if isinstance(outcome, Retried):
+            try:
+                follow_ups = [self._again(request, outcome)]
+                record = self._record(task, request, State.RETRY, _reason(outcome.retry), outcome.traceback)
+            except EncodeError as error:
+                outcome = failed(EncodeError(f"the retry of {task.name} cannot be sent: {error}"), task)
         if isinstance(outcome, Failed):
             record = self._record(task, request, State.FAILURE, outcome.error, outcome.traceback)
             acks = self._ack_failures if task.acks_on_failure_or_timeout is None else task.acks_on_failure_or_timeout
@@ -98,7 +107,15 @@ class Settler:
             verdict = dead(bury)
         if logger.isEnabledFor(logging.INFO) or not isinstance(outcome, Succeeded):
             tell(task, request, outcome, runtime)
-        return Report(number, verdict, record, runtime)
+        return Report(number, verdict, record, runtime, follow_ups)
+
+    def _again(self, request: Request, outcome: Retried) -> tuple[Route, Envelope]:
+        message, delivery = outcome.message, request.delivery
+        queue = outcome.queue or (delivery.queue if delivery is not None else "")
+        priority = message.priority if delivery is None or message.priority is not None else delivery.priority
+        due = message.eta.timestamp() if message.eta is not None else None
+        form = delivery.envelope.form if delivery is not None else "plain"
+        return Route(queue, priority, due), task_v2.encode(message, form)
 
     def started(self, task: Declared, request: Request) -> None:
         """Record STARTED."""
@@ -145,7 +162,7 @@ class Settler:
             value=value,
             traceback=trace,
             children=request.children,
-            date_done=None if state is State.STARTED else datetime.fromtimestamp(now, self._zone),
+            date_done=None if state not in FINAL_STATES else datetime.fromtimestamp(now, self._zone),
             group_id=message.group,
             parent_id=message.parent_id,
             name=message.task,
@@ -182,8 +199,14 @@ def tell(task: Declared, request: Request, outcome: Outcome, runtime: float) -> 
     elif isinstance(outcome, Rejected):
         how = "and put back" if outcome.requeue else "and is a dead letter"
         logger.warning("Task %s[%s] was rejected by itself %s: %s", name, task_id, how, outcome.reason)
+    elif isinstance(outcome, Retried):
+        logger.info("Task %s[%s] retry: %s", name, task_id, outcome.retry)
     elif isinstance(outcome, Ignored):
         logger.info("Task %s[%s] ignored", name, task_id)
+
+
+def _reason(retry: BaseException) -> BaseException | None:
+    return retry.exc if isinstance(retry, Retry) else retry
 
 
 def _shown(value: Any) -> str:

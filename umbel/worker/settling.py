@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from umbel.errors import StoreError
-from umbel.model import SealedRecord, Settlement
+from umbel.model import Envelope, Route, SealedRecord, Settlement
 from umbel.ports import Broker, Consumer, KeepsRecords, ResultBackend
 
 logger = logging.getLogger("umbel.worker")
@@ -15,6 +15,7 @@ logger = logging.getLogger("umbel.worker")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 Then = Callable[[], None]
+Pair = tuple[Route, Envelope]
 
 
 class Settling:
@@ -30,6 +31,7 @@ class Settling:
         self._backend = backend
         self._whole = backend is None or (isinstance(consumer, KeepsRecords) and consumer.keeps(backend))
         self._pending: list[Settlement | SealedRecord] = []
+        self._loose: list[Pair] = []
         self._then: list[Then] = []
         self._busy = False
         self._wake = asyncio.Event()
@@ -46,10 +48,17 @@ class Settling:
         self._pending.append(record)
         self._wake.set()
 
+    def follow(self, follow_ups: Sequence[Pair], record: SealedRecord | None) -> None:
+        """Send and store what a delivery leaves that the broker has already forgotten."""
+        self._loose += follow_ups
+        if record is not None:
+            self._pending.append(record)
+        self._wake.set()
+
     @property
     def idle(self) -> bool:
         """Whether everything is durable."""
-        return not self._pending and not self._busy
+        return not self._pending and not self._loose and not self._busy
 
     async def run(self) -> None:
         """The service: lives until cancelled."""
@@ -61,6 +70,7 @@ class Settling:
             then, self._then = self._then, []
             self._busy = True
             try:
+                await self._send_loose()
                 await self._write(batch)
             except StoreError as error:
                 if pause == _FIRST_PAUSE:
@@ -78,6 +88,12 @@ class Settling:
                     call()
             finally:
                 self._busy = False
+
+    async def _send_loose(self) -> None:
+        if self._loose:
+            loose = list(self._loose)
+            await self._broker.publish(loose)
+            del self._loose[: len(loose)]
 
     async def _write(self, batch: list[Settlement | SealedRecord]) -> None:
         records = [entry for entry in batch if isinstance(entry, SealedRecord)]

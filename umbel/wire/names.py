@@ -78,6 +78,8 @@ EXCEPTION_MODULES: dict[str, str] = {
     errors.NotRegistered.__name__: _CELERY,
     errors.TaskRevokedError.__name__: _CELERY,
     errors.TimeoutError.__name__: _CELERY,
+    errors.MaxRetriesExceededError.__name__: _CELERY,
+    errors.Retry.__name__: _CELERY,
     errors.Ignore.__name__: _CELERY,
     errors.Reject.__name__: _CELERY,
     errors.SecurityError.__name__: _CELERY,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, Self, runtime_checkable
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 from umbel.model import Delivery, Envelope, Queue, Route, SealedRecord, Settlement
 
@@ -130,3 +130,87 @@ class KeepsRecords(Protocol):
     """A consumer that writes a settlement's record itself, in the same step, when ``keeps(backend)`` is true."""
 
     def keeps(self, backend: ResultBackend) -> bool: ...
+
+
+class Mark(NamedTuple):
+    """A small fact with an end: ``expires`` is a unix time in seconds, None only for what somebody drops."""
+
+    key: str
+    value: str
+    expires: float | None
+
+
+@runtime_checkable
+class Marks(Protocol):
+    """Small shared facts: what was revoked, how often something was started. Every shared store offers them.
+
+    An expired mark is as good as none, and is removed in time.
+    """
+
+    async def get_marks(self, keys: Sequence[str]) -> Mapping[str, str]:
+        """The values of those that exist."""
+        ...
+
+    async def put_marks(self, marks: Sequence[Mark]) -> None:
+        """Write them, in the place of any with the same keys; durable when this returns."""
+        ...
+
+    async def put_marks_if_absent(self, marks: Sequence[Mark]) -> frozenset[str]:
+        """Write those whose key has none, each at most once whoever tries at the same time; give the keys written."""
+        ...
+
+    async def add_to_marks(self, keys: Sequence[str], amount: int, expires: float) -> Mapping[str, int]:
+        """Add to each as a whole number (none counts as 0), as one step; give the new numbers, durable."""
+        ...
+
+    async def drop_marks(self, keys: Sequence[str]) -> None:
+        """Remove them; unknown keys are no error."""
+        ...
+
+    def watch_marks(self, prefix: str) -> AsyncIterator[list[Mark]]:
+        """All marks whose key begins so, then those put later, in lists that are never empty (save the first, which may
+        be); never ends. A mark put twice in quick succession may be reported once, with its last value."""
+        ...
+
+
+class DeadLetter(NamedTuple):
+    """A message that could not be done, with the original bytes. ``number`` is its name among the dead letters."""
+
+    number: int
+    envelope: Envelope
+    queue: str
+    priority: int
+    reason: str
+    died: float
+
+
+@runtime_checkable
+class DeadLetters(Protocol):
+    """Keeps what could not be done, newest last, until it is replayed, purged or ``dead_letter_expires`` is over."""
+
+    async def dead_letters(self, after: int = 0, limit: int = 1000) -> Sequence[DeadLetter]:
+        """Those with a number above ``after``, in the order of their numbers, at most ``limit``."""
+        ...
+
+    async def replay(self, letters: Sequence[tuple[int, Envelope]]) -> int:
+        """Put each back into its queue, ready at once, with the envelope given here, and take it from the dead letters:
+        one step each, so that nothing is lost or doubled. Gives how many were there."""
+        ...
+
+    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Add dead letters that no consumer delivered (their numbers are given anew)."""
+        ...
+
+    async def drop_dead_letters(self, numbers: Sequence[int]) -> int:
+        """Forget them; gives how many were there."""
+        ...
+
+
+@runtime_checkable
+class Withdraws(Protocol):
+    """A broker that can take back a message that nobody has been handed yet."""
+
+    async def withdraw(self, records: Sequence[SealedRecord]) -> frozenset[str]:
+        """Remove the waiting messages (ready or not yet due) whose ids these records have, and store the record of each
+        one removed, in one step; give the ids removed. What a worker already holds is left alone."""
+        ...

@@ -1,1 +1,64 @@
-"""umbel: a distributed task queue. Names are resolved on first use, so that importing it costs next to nothing."""
+"""The front door: a distributed task queue whose public names are resolved on first use.
+
+``import umbel`` costs next to nothing; ``from umbel import Umbel`` loads what an app needs and no more.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from umbel._version import __version__
+    from umbel.app import Umbel, shared_task
+    from umbel.errors import Ignore, Reject, Retry, TimeoutError
+    from umbel.model import State
+    from umbel.proxies import current_app, current_task
+    from umbel.result import AsyncResult
+    from umbel.retry import Backoff
+    from umbel.task import Task
+
+__all__ = [
+    "AsyncResult",
+    "Backoff",
+    "Ignore",
+    "Reject",
+    "Retry",
+    "State",
+    "Task",
+    "TimeoutError",
+    "Umbel",
+    "__version__",
+    "current_app",
+    "current_task",
+    "shared_task",
+]
+
+_HOMES = {
+    "AsyncResult": "umbel.result",
+    "Backoff": "umbel.retry",
+    "Ignore": "umbel.errors",
+    "Reject": "umbel.errors",
+    "Retry": "umbel.errors",
+    "State": "umbel.model",
+    "Task": "umbel.task",
+    "TimeoutError": "umbel.errors",
+    "Umbel": "umbel.app",
+    "__version__": "umbel._version",
+    "current_app": "umbel.proxies",
+    "current_task": "umbel.proxies",
+    "shared_task": "umbel.app",
+}
+"""The module that defines each public name."""
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,64 @@
+"""Tests ``umbel list``."""
+
+from __future__ import annotations
+
+from tests.cli.project import Project
+from umbel.wire.names import DEFAULT_QUEUE
+
+
+def test_tasks_are_listed_with_their_arguments_and_queues(project: Project) -> None:
+    done = project.run("list", "tasks")
+
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert rows[0] == ["TASK", "ARGUMENTS", "QUEUE"]
+    assert [row[0] for row in rows[1:]] == ["tasks.add", "tasks.echo", "tasks.fail", "tasks.sleep"]
+    assert "tasks.add    (x: int, y: int) -> int" in done.stdout
+    assert [row[-1] for row in rows[1:]] == [DEFAULT_QUEUE, DEFAULT_QUEUE, "mail", DEFAULT_QUEUE]
+
+
+def test_tasks_of_included_modules_are_listed_too_and_a_bound_task_shows_what_callers_give(project: Project) -> None:
+    project.write("tasks.py", 'from umbel import Umbel\napp = Umbel("tasks", include=["more"])\n')
+    project.write("more.py", "from umbel import shared_task\n@shared_task(bind=True)\ndef extra(self, n): ...\n")
+
+    done = project.run("list", "tasks")
+
+    assert done.stdout.splitlines()[1].split() == ["more.extra", "(n)", DEFAULT_QUEUE]
+
+
+def test_an_app_without_tasks_says_where_they_may_be(project: Project) -> None:
+    project.write("tasks.py", 'from umbel import Umbel\napp = Umbel("tasks")\n')
+
+    done = project.run("list", "tasks")
+
+    assert done.returncode == 0
+    assert done.stdout.startswith("No task is registered; ")
+
+
+def test_queues_are_listed_with_what_waits_in_them(project: Project) -> None:
+    for arguments in (["tasks.add", "1", "2"], ["tasks.add", "1", "2", "--countdown", "3600"], ["tasks.fail"]):
+        assert project.run("call", *arguments).returncode == 0
+
+    done = project.run("list", "queues")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["QUEUE", "WAITING"],
+        [DEFAULT_QUEUE, "2"],
+        ["mail", "1"],
+    ]
+
+
+def test_queues_that_are_named_are_listed_alone(project: Project) -> None:
+    done = project.run("list", "queues", "-Q", "mail,reports", "-Q", "mail")
+
+    assert [line.split() for line in done.stdout.splitlines()[1:]] == [["mail", "0"], ["reports", "0"]]
+
+
+def test_a_broker_that_nobody_serves_is_a_line(project: Project) -> None:
+    done = project.run("list", "queues", "--set", "broker_url=carrier-pigeon://user:s3cret@roof")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("umbel: error: no broker for URLs that begin with 'carrier-pigeon'")
+    assert "s3cret" not in done.stderr
+    assert "Traceback" not in done.stderr

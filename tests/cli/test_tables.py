@@ -1,0 +1,67 @@
+"""Tests how tables look, plain and on a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+
+import pytest
+
+from tests.cli.project import PATIENCE, Project
+from umbel.cli.tables import aligned, show_table
+
+BANNER = 'from umbel.cli.banner import Banner, show; show(Banner("umbel [1]", [("app", "x:[b]y")], ["a.b"], ["so"]))'
+
+
+def on_terminal(project: Project, line: list[str], **environ: str) -> str:
+    """What a command writes to a terminal."""
+    ours, theirs = pty.openpty()
+    environment = {**project.environment(), "TERM": "xterm", **environ}
+    with subprocess.Popen(line, cwd=project.folder, env=environment, stdout=theirs) as process:
+        os.close(theirs)
+        written = b""
+        while True:
+            try:
+                read = os.read(ours, 65536)
+            except OSError:  # how a terminal says that its last writer has gone
+                break
+            if not read:
+                break
+            written += read
+        assert process.wait(PATIENCE) == 0
+    os.close(ours)
+    return written.decode()
+
+
+def test_columns_are_as_wide_as_their_widest_cell() -> None:
+    assert aligned([["a", "bb", "c"], ["aaa", "b", "c\nd"]], "> ") == "> a    bb  c\n> aaa  b   c\\nd"
+
+
+def test_a_table_that_nobody_looks_at_is_plain(capsys: pytest.CaptureFixture[str]) -> None:
+    show_table(("name", "size"), [("mail", "3"), ("reports", "10")])
+
+    assert capsys.readouterr().out == "NAME     SIZE\nmail     3\nreports  10\n"
+
+
+def test_a_table_on_a_terminal_is_drawn_and_what_looks_like_markup_is_text(project: Project) -> None:
+    drawn = on_terminal(project, project.command("config", "--set", "task_default_queue=[bold]q"))
+
+    assert "\x1b[1m" in drawn
+    assert "[bold]q" in drawn
+    assert "SETTING" not in drawn
+
+
+def test_a_dumb_terminal_gets_plain_text(project: Project) -> None:
+    drawn = on_terminal(project, project.command("config"), TERM="dumb")
+
+    assert "\x1b" not in drawn
+    assert drawn.startswith("SETTING")
+
+
+def test_a_banner_on_a_terminal_is_a_box(project: Project) -> None:
+    drawn = on_terminal(project, [project.command()[0], "-c", BANNER])
+
+    assert drawn.startswith("╭─ umbel [1] ─")
+    assert "app  x:[b]y" in drawn
+    assert drawn.rstrip().endswith("╯")

@@ -1,0 +1,66 @@
+"""``umbel report``: what a bug report has to say of an installation."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+
+import click
+
+from umbel._version import __version__
+from umbel.cli.choice import Choice, app_options
+from umbel.cli.config import DEFAULT
+from umbel.cli.grammar import Command
+from umbel.cli.tables import aligned
+from umbel.cli.values import shown
+
+PACKAGES = ("click", "rich", "msgpack", "PyYAML", "brotli", "zstandard")
+"""What umbel itself may bring, with and without extras."""
+
+
+@click.command(
+    cls=Command,
+    section="Look",
+    short_help="Show versions and changed settings.",
+    examples=("umbel report", "umbel -A shop.jobs report"),
+)
+@app_options
+@click.pass_obj
+def report(choice: Choice) -> None:
+    """Show versions and changed settings, passwords masked: paste it into a bug report."""
+    click.echo(aligned([*_versions(), *_packages(), *_app(choice)]))
+
+
+def _versions() -> list[tuple[str, str]]:
+    import sqlite3
+
+    return [
+        ("umbel", f"{__version__} ({os.path.dirname(os.path.dirname(__file__))})"),
+        ("python", f"{platform.python_implementation()} {platform.python_version()} ({sys.executable})"),
+        ("platform", platform.platform()),
+        ("sqlite", sqlite3.sqlite_version),
+    ]
+
+
+def _packages() -> list[tuple[str, str]]:
+    found = []
+    for name in PACKAGES:
+        try:
+            found.append((name, importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            found.append((name, "not installed"))
+    return found
+
+
+def _app(choice: Choice) -> list[tuple[str, str]]:
+    """The app and its settings; why there are none, where looking for them fails: the rest is worth having."""
+    try:
+        found = choice.find()
+        changed = [
+            (f"  {name}", f"{text}  ({origin})") for name, text, origin in found.app.conf.table() if origin != DEFAULT
+        ]
+    except Exception as error:  # noqa: BLE001  the app's own module may raise anything, and that is told
+        return [("app", f"none: {shown(error).splitlines()[0]}")]
+    return [("app", f"{found.module}:{found.attribute}"), *changed]

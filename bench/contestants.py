@@ -1,0 +1,91 @@
+"""The queues that are measured, as the questions handle them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from bench.processes import Stuck, Tree
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """A queue in a folder of its own: its programs run as children, so that no measurement inherits from another."""
+
+    module: str
+    home: Path
+    results: bool
+    pause: float
+
+    @classmethod
+    @contextlib.contextmanager
+    def at_home(cls, module: str, *, results: bool = True, pause: float = 0.005) -> Iterator[Self]:
+        """A fresh one; everything that it leaves is removed in the end.
+
+        ``results``: whether they are kept. ``pause``: seconds between two looks, for those that look at intervals.
+        """
+        with tempfile.TemporaryDirectory(prefix="umbel-bench-") as home:
+            yield cls(module, Path(home), results, pause)
+
+    def ask(self, verb: str, *counts: int) -> Any:
+        """What ``bench.client`` answers; raises ``Stuck`` with what it printed when it fails."""
+        with self.asking(verb, *counts) as child:
+            return answer(child)
+
+    @contextlib.contextmanager
+    def asking(self, verb: str, *counts: int) -> Iterator[subprocess.Popen[str]]:
+        """The client at work; its answer is had by ``answer``."""
+        command = [sys.executable, "-m", "bench.client", self.module, verb, *map(str, counts)]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, env=self._environment(), stdout=pipe, stderr=pipe, text=True) as child:
+            try:
+                yield child
+            finally:
+                child.kill()
+
+    def worker(self) -> Tree:
+        """A worker, started."""
+        return Tree(self.ask("worker"), self._environment(), self.home / "worker.log")
+
+    def await_stamp(self, tree: Tree) -> float:
+        """When the task that stamps was run, on the monotonic clock; the next one stamps anew."""
+        path = self.home / "stamp"
+        tree.wait_until(path.exists, "the first task")
+        moment = float(path.read_text())
+        path.unlink()
+        return moment
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[Tree]:
+        """A worker that has run a first task and has nothing to do."""
+        self.ask("fill", 20, 0)
+        with self.worker() as tree:
+            self.await_stamp(tree)
+            yield tree
+
+    def _environment(self) -> dict[str, str]:
+        ours = {
+            "BENCH_HOME": str(self.home),
+            "BENCH_RESULTS": "1" if self.results else "0",
+            "BENCH_PAUSE": str(self.pause),
+        }
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("UMBEL_")}
+        return {**clean, **ours, "UMBEL_HOME": str(self.home), "PYTHONPATH": str(ROOT)}
+
+
+def answer(child: subprocess.Popen[str]) -> Any:
+    """What a client prints; waits for its end."""
+    printed, complaints = child.communicate(timeout=300)
+    if child.returncode != 0:
+        raise Stuck(f"{child.args!r} ended with status {child.returncode}:\n{complaints}")
+    return json.loads(printed)

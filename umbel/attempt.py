@@ -45,6 +45,16 @@ async def attempt(task: Declared, request: Request, message: Message, call: Call
     return outcome
 
 
+def told(task: Declared, request: Request, message: Message, outcome: Outcome) -> None:
+    """Call the handlers for an outcome that no attempt in this process came to."""
+    if task.listens:
+        token = current.request.set(request)
+        try:
+            _tell(task, message, outcome)
+        finally:
+            current.request.reset(token)
+
+
 def _after(error: BaseException, task: Declared, message: Message) -> Outcome:
     retry = wanted(task, message, error)
     if retry is None:

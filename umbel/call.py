@@ -16,7 +16,8 @@ class CallOptions:
     """What a caller may say of one call; None means "as the task or the settings have it".
 
     ``countdown`` is seconds from now, ``eta`` a datetime, ``expires`` seconds from now or a datetime. ``priority`` is
-    0–9, higher is sooner. ``headers`` are the caller's own message headers, ``properties`` the broker's own ones.
+    0–9, higher is sooner; the limits are in seconds. ``headers`` are the caller's own message headers, ``properties``
+    the broker's own ones.
     """
 
     task_id: str | None = None
@@ -36,6 +37,8 @@ class CallOptions:
     root_id: str | None = None
     parent_id: str | None = None
     reply_to: str | None = None
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
     timed: bool = field(default=False, init=False)
     """Whether it says anything of times."""
 
@@ -70,6 +73,16 @@ class CallOptions:
         ):
             raise ConfigurationError(
                 f"priority must be a whole number from 0 to 9 (9 is soonest), not {self.priority!r}"
+            )
+        for name in ("time_limit", "soft_time_limit"):
+            seconds = getattr(self, name)
+            if seconds is not None:
+                _check_seconds(name, seconds)
+                if seconds <= 0:
+                    raise ConfigurationError(f"{name} must be more than 0 seconds, not {seconds!r}")
+        if self.time_limit is not None and self.soft_time_limit is not None and self.soft_time_limit > self.time_limit:
+            raise ConfigurationError(
+                f"soft_time_limit={self.soft_time_limit} is beyond time_limit={self.time_limit}, never reached"
             )
         for name in ("task_id", "queue", "serializer", "compression", "shadow"):
             value = getattr(self, name)

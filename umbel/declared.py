@@ -39,6 +39,8 @@ class Declared:
     acks_on_failure_or_timeout: bool | None = None
     reject_on_worker_lost: bool | None = None
     track_started: bool | None = None
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
     throws: tuple[type[BaseException], ...] = ()
     max_retries: int | None = 3
     default_retry_delay: float = 180.0
@@ -65,6 +67,8 @@ class Declared:
             "acks_on_failure_or_timeout",
             "reject_on_worker_lost",
             "track_started",
+            "time_limit",
+            "soft_time_limit",
             "throws",
             "max_retries",
             "default_retry_delay",
@@ -96,7 +100,13 @@ class Declared:
         Raises ``ConfigurationError`` for an option that cannot be meant.
         """
         self.app = app
-        CallOptions(queue=self.queue, priority=self.priority, expires=self.expires).check()
+        CallOptions(
+            queue=self.queue,
+            priority=self.priority,
+            expires=self.expires,
+            time_limit=self.time_limit,
+            soft_time_limit=self.soft_time_limit,
+        ).check()
         if not isinstance(self.throws, tuple):
             raise ConfigurationError(f"{self.name}: throws must be a tuple of exception classes, not {self.throws!r}")
         self.retry_policy = self.retry_policy or classic(self)

@@ -20,6 +20,8 @@ UmbelError
  │   └─ SecurityError        a stored exception that names something which is no exception
  ├─ NotRegistered            (also a KeyError) no task of that name
  ├─ WorkerLostError          the process that ran the task is gone
+ ├─ TimeLimitExceeded        the task ran beyond its hard limit and was killed
+ ├─ SoftTimeLimitExceeded    raised in a task that runs beyond its soft limit
  ├─ TaskRevokedError         the task was revoked, or expired
  ├─ TimeoutError             (also the built-in TimeoutError) waited long enough
  ├─ MaxRetriesExceededError  a task asked to be tried again once too often
@@ -141,6 +143,14 @@ class NotRegistered(UmbelError, KeyError):
 
 class WorkerLostError(UmbelError):
     """The process that ran the task ended before the task did."""
+
+
+class TimeLimitExceeded(UmbelError):
+    """The task ran beyond its hard time limit, and its process was killed."""
+
+
+class SoftTimeLimitExceeded(UmbelError):
+    """Raised inside a task that runs beyond its soft time limit; it may catch it and tidy up."""
 
 
 class TaskRevokedError(UmbelError):

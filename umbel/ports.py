@@ -197,10 +197,6 @@ class DeadLetters(Protocol):
         one step each, so that nothing is lost or doubled. Gives how many were there."""
         ...
 
-    async def bury(self, letters: Sequence[DeadLetter]) -> None:
-        """Add dead letters that no consumer delivered (their numbers are given anew)."""
-        ...
-
     async def drop_dead_letters(self, numbers: Sequence[int]) -> int:
         """Forget them; gives how many were there."""
         ...

@@ -95,6 +95,8 @@ class Publisher:
             parent_id=parent_id,
             eta=eta,
             expires=expires,
+            time_limit=options.time_limit,
+            soft_time_limit=options.soft_time_limit,
             shadow=options.shadow,
             ignore_result=defaults.ignore_result if options.ignore_result is None else options.ignore_result,
             priority=priority,

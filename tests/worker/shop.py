@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from umbel import Backoff, Ignore, Reject, Retry, Task, Umbel
+from umbel.errors import SoftTimeLimitExceeded
 
 app = Umbel("shop")
 HERE = Path(os.environ["SHOP_FOLDER"])
@@ -217,3 +219,57 @@ def waits_to_retry(self: Task[..., Any]) -> str:
     if not self.request.retries:
         raise Retry(countdown=3600, exc=ValueError("not yet"))
     return "never"
+
+
+@app.task(time_limit=0.5)
+def overruns(how: str) -> str:
+    """Run beyond the hard limit, in a way that is hard to end."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if how == "child":
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        note(f"child {child.pid}")
+    note(f"start overruns {os.getpid()}")
+    if how == "spin":
+        while True:
+            pass
+    if how == "grip":
+        ctypes.PyDLL(None).usleep(600_000_000)
+    time.sleep(600)
+    return "never"
+
+
+@app.task(soft_time_limit=0.2)
+def softly(how: str) -> str:
+    """Run beyond the soft limit: caught, let through, or swallowed."""
+    if how == "uncaught":
+        time.sleep(600)
+    try:
+        time.sleep(600)
+    except SoftTimeLimitExceeded:
+        note("caught")
+    if how == "swallowed":
+        time.sleep(600)
+    return "tidied up"
+
+
+@app.task(time_limit=0.3, acks_on_failure_or_timeout=False)
+def again_after_limit() -> str:
+    note("start again")
+    if len([line for line in (HERE / "diary").read_text().splitlines() if line == "start again"]) < 2:
+        time.sleep(600)
+    return "second time"
+
+
+@app.task
+def pid() -> int:
+    return os.getpid()
+
+
+@app.task
+def swells(megabytes: int) -> int:
+    """Keep memory for good."""
+    kept.append(bytearray(os.urandom(1024) * 1024 * megabytes))
+    return os.getpid()
+
+
+kept: list[bytearray] = []

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable, Coroutine, Sequence
 from queue import SimpleQueue
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from umbel.attempt import drive
 from umbel.declared import Declared
+from umbel.errors import SoftTimeLimitExceeded
 from umbel.model import Message
+from umbel.pools.outbox import Outbox
 
 if TYPE_CHECKING:
     import asyncio
-
-FLUSH = 0.001
-"""Seconds of work after which reports are handed over though more deliveries wait."""
 
 Job = tuple[int, Callable[[], Coroutine[Any, Any, Any]]]
 """A delivery's number and its life, which raises nothing."""
@@ -30,7 +30,7 @@ class Starts(Protocol):
 
 
 class MainThread:
-    """One delivery at a time. ``put`` may be called from any thread, ``serve`` from the main thread alone.
+    """One delivery at a time. ``put``, ``interrupt`` and ``stop`` may be called from any thread.
 
     ``hand_over(reports, void)`` gets the reports of the deliveries that ended, in order, and the numbers that were
     not started because they had been taken back.
@@ -42,6 +42,13 @@ class MainThread:
         self._inbox: SimpleQueue[Sequence[Job] | None] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         """The loop of ``async def`` tasks; lives as long as the process, so pools of connections can be shared."""
+        self._number = 0
+        """What is being lived through."""
+        self._inside = 0
+        """The number whose function is being called, else 0; the thread that serves alone sets it."""
+        self._overdue = 0
+        """The number whose soft limit is over; ``interrupt`` alone sets it."""
+        self._serving: threading.Thread | None = None
 
     def put(self, jobs: Sequence[Job]) -> None:
         """Queue some deliveries behind those that wait."""
@@ -51,38 +58,55 @@ class MainThread:
         """Let ``serve`` return when everything before this is done."""
         self._inbox.put(None)
 
+    def interrupt(self, number: int) -> None:
+        """Raise ``SoftTimeLimitExceeded`` in the function of ``number``, if that is what is being called.
+
+        Works where ``serve`` has the process's main thread: it takes a signal to end a call that blocks.
+        """
+        self._overdue = number
+        serving = self._serving
+        if serving is threading.main_thread() and serving.ident is not None and self._inside == number:
+            signal.pthread_kill(serving.ident, signal.SIGUSR1)
+
     async def call(self, task: Declared, message: Message) -> Any:
         """Call the user's function: the one place that does."""
-        if not task.is_async:
-            return task.run(*message.args, **message.kwargs)
-        if self._loop is None:
-            import asyncio  # a runner of plain functions does without its memory
+        self._inside = self._number
+        try:
+            if not task.is_async:
+                return task.run(*message.args, **message.kwargs)
+            if self._loop is None:
+                import asyncio  # a runner of plain functions does without its memory
 
-            self._loop = asyncio.new_event_loop()
-        return self._loop.run_until_complete(task.run(*message.args, **message.kwargs))
+                self._loop = asyncio.new_event_loop()
+            return self._loop.run_until_complete(task.run(*message.args, **message.kwargs))
+        finally:
+            self._inside = 0
 
     def serve(self) -> None:
         """Run what comes, until ``stop``."""
-        reports: list[Any] = []
-        void: list[int] = []
-        flushed = monotonic()
+        self._serving = threading.current_thread()
+        if self._serving is threading.main_thread() and hasattr(signal, "SIGUSR1"):
+            signal.signal(signal.SIGUSR1, self._raise_soft_limit)
+        outbox = Outbox(self._hand_over)
         while (jobs := self._inbox.get()) is not None:
             for number, life in jobs:
                 if not self._starts.start(number):
-                    void.append(number)
+                    outbox.add_void(number)
                     continue
-                reports.append(drive(life()))
+                self._number = number
+                report = drive(life())
                 self._starts.finish(number)
-                now = monotonic()
-                if now - flushed > FLUSH:
-                    self._hand_over(reports, void)
-                    reports, void, flushed = [], [], now
-            if (reports or void) and self._inbox.empty():
-                self._hand_over(reports, void)
-                reports, void, flushed = [], [], monotonic()
-        if reports or void:
-            self._hand_over(reports, void)
+                outbox.add(report)
+            if self._inbox.empty():
+                outbox.flush()
+        outbox.close()
         self._close_loop()
+
+    def _raise_soft_limit(self, signum: int, frame: object) -> None:
+        """The signal's handler: it may come late, and must then raise nothing."""
+        if self._inside and self._inside == self._overdue:
+            self._overdue = 0
+            raise SoftTimeLimitExceeded("the task ran beyond its soft time limit")
 
     def _close_loop(self) -> None:
         if self._loop is not None:

@@ -231,6 +231,33 @@ OPTIONS: dict[str, Option] = _declared(
         default_text="adapts to how long tasks take",
     ),
     Option(
+        "task_time_limit",
+        optional(seconds(zero=False)),
+        None,
+        "How long a task may run before its process is killed and it fails with TimeLimitExceeded.",
+        unit="seconds",
+    ),
+    Option(
+        "task_soft_time_limit",
+        optional(seconds(zero=False)),
+        None,
+        "How long a task may run before SoftTimeLimitExceeded is raised in it.",
+        unit="seconds",
+    ),
+    Option(
+        "worker_max_tasks_per_child",
+        optional(whole(1)),
+        None,
+        "How many tasks a runner process may run before a fresh one takes its place; None: any number.",
+    ),
+    Option(
+        "worker_max_memory_per_child",
+        optional(whole(1)),
+        None,
+        "How much memory a runner process may hold after a task before a fresh one takes its place; None: any amount.",
+        unit="KiB",
+    ),
+    Option(
         "worker_grace",
         seconds(zero=True),
         30.0,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from umbel.model import ACK, Delivery, Settlement
-from umbel.worker.board import Board
-from umbel.worker.holding import Held, Holding
+from umbel.model import ACK, Settlement
+from umbel.worker.holding import TIMED_OUT, Certificate, Held, Holding
+from umbel.worker.limits import Limits
 from umbel.worker.loss import verdict_on_loss
 from umbel.worker.pace import Pace
+from umbel.worker.recycling import Recycling
+from umbel.worker.runners import Runner
 from umbel.worker.settler import Report
 from umbel.worker.settling import Settling
 
@@ -19,54 +21,6 @@ logger = logging.getLogger("umbel.worker")
 
 STALL = 0.025
 """Seconds for which a runner may be busy with one delivery before those behind it are given to others."""
-
-
-class Link(Protocol):
-    """The node's way to one runner."""
-
-    def run(self, jobs: Sequence[tuple[int, Delivery]]) -> None:
-        """Run these deliveries, in this order, behind those given before."""
-        ...
-
-    def certify(self, number: int, delivery: Delivery, reason: str, bury: bool) -> None:
-        """Settle this delivery without running it: its runner died; ``bury`` makes it a dead letter."""
-        ...
-
-    def acknowledged(self, number: int) -> None:
-        """The broker has forgotten this delivery."""
-        ...
-
-    def stop(self) -> None:
-        """End when everything given is done."""
-        ...
-
-    def kill(self) -> None:
-        """End now, with whatever the task has started."""
-        ...
-
-
-class Runner:
-    """One runner: what it was given and has not reported, by number, in the order given."""
-
-    __slots__ = ("assigned", "board", "given", "lifeline", "link", "number", "pid", "ready", "seen", "stopping")
-
-    def __init__(self, number: int, pid: int, link: Link, board: Board, lifeline: str) -> None:
-        self.number = number
-        self.pid = pid
-        self.link = link
-        self.board = board
-        self.lifeline = lifeline
-        self.assigned: dict[int, Held] = {}
-        self.given = 0
-        self.seen = 0
-        self.ready = False
-        self.stopping = False
-
-    @property
-    def running(self) -> list[int]:
-        """The numbers that were started and whose function has not ended."""
-        started, finished = self.board.started, self.board.finished
-        return [number for number in self.assigned if finished < number <= started]
 
 
 class Fleet:
@@ -89,6 +43,8 @@ class Fleet:
         self.done = 0
         """Deliveries reported so far."""
         self.feeding = True
+        self._recycling = Recycling(app.conf.worker_max_tasks_per_child, app.conf.worker_max_memory_per_child)
+        self.limits = Limits(self._soft_limit, self._hard_limit)
 
     @property
     def unsettled(self) -> int:
@@ -113,7 +69,7 @@ class Fleet:
                 if (load == 0) is not idle_first or not runner.ready or runner.stopping:
                     continue
                 stalled = load > 0 and runner.board.started <= runner.seen
-                room = 0 if stalled else 1 + ahead - load
+                room = 0 if stalled else self._recycling.allowed(runner, 1 + ahead - load)
                 if room > 0 and (idle_first or room > ahead // 2):
                     share = -(-len(self._holding) // max(1, left))
                     self._give(runner, self._holding.next(min(room, max(1, share))))
@@ -132,7 +88,7 @@ class Fleet:
             if jobs:
                 runner.link.run(jobs)
                 jobs = []
-            runner.link.certify(number, held.delivery, held.certificate, held.bury)
+            runner.link.certify(number, held.delivery, held.certificate)
         if jobs:
             runner.link.run(jobs)
 
@@ -166,6 +122,10 @@ class Fleet:
             self._holding.put_back([runner.assigned.pop(n) for n in payload if n in runner.assigned])
         elif kind == "ack":
             self._acknowledge(runner, payload)
+        elif kind == "limits":
+            number, soft, hard = payload
+            if number in runner.assigned:
+                self.limits.watch(runner.number, number, soft, hard)
         elif kind == "ready":
             runner.ready = True
         self.feed()
@@ -179,11 +139,15 @@ class Fleet:
             held = runner.assigned.pop(report.number, None)
             if held is None:
                 continue
+            self.limits.ended(runner.number, report.number)
             if not held.early:
                 settlements.append(Settlement(held.delivery, report.verdict, report.follow_ups, report.record))
             else:
                 self._settling.follow(report.follow_ups, report.record)
         self.done += len(reports)
+        runner.done += len(reports)
+        if self._recycling.due(runner):
+            self.retire(runner)
         self._settling.settle(settlements)
         self._pace.learn(seconds, len(reports))
 
@@ -197,6 +161,33 @@ class Fleet:
         held.early = True
         self._settling.settle([Settlement(held.delivery, ACK)], lambda: runner.link.acknowledged(number))
 
+    def retire(self, runner: Runner) -> None:
+        """Let it end after what it runs; what it had not started goes to others."""
+        if not runner.stopping:
+            runner.stopping = True
+            self._holding.put_back(self.take_back(runner))
+        if not runner.assigned:
+            runner.link.stop()
+
+    # -- limits -------------------------------------------------------------------------------------------------
+
+    def _soft_limit(self, number: int, delivery: int) -> None:
+        runner = self.runners.get(number)
+        if runner is not None and delivery in runner.assigned:
+            runner.link.interrupt(delivery)
+
+    def _hard_limit(self, number: int, delivery: int) -> None:
+        self.end(number, delivery, Certificate(TIMED_OUT, "the task ran beyond its hard time limit"))
+
+    def end(self, number: int, delivery: int, certificate: Certificate) -> None:
+        """Kill runner ``number`` and settle what it runs so; what it had not started goes to others."""
+        runner = self.runners.get(number)
+        if runner is None or delivery not in runner.assigned:
+            return
+        runner.assigned[delivery].certificate = certificate
+        self._holding.put_back(self.take_back(runner))
+        runner.link.kill()
+
     # -- loss ---------------------------------------------------------------------------------------------------
 
     def lost(self, runner: Runner, why: str) -> None:
@@ -206,7 +197,8 @@ class Fleet:
         running = runner.running
         started = runner.board.started
         victims = [runner.assigned.pop(number) for number in running]
-        for held in victims:
+        for number, held in zip(running, victims, strict=True):
+            self.limits.ended(runner.number, number)
             verdict_on_loss(self._app, held, why)
         for number, held in runner.assigned.items():
             if number > started:

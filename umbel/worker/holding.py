@@ -4,25 +4,37 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from umbel.model import Delivery
+
+
+class Certificate(NamedTuple):
+    """How a delivery ended that no runner can report: ``kind`` is LOST, TIMED_OUT or REVOKED, ``bury`` makes it a dead
+    letter."""
+
+    kind: str
+    reason: str
+    bury: bool = False
+
+
+LOST, TIMED_OUT, REVOKED = "lost", "timed out", "revoked"
 
 
 class Held:
     """One delivery in the node's hands.
 
     ``losses`` counts the runners that died while they ran it; ``early`` says that the broker has already forgotten it,
-    ``certificate`` is the reason with which it is to be settled without running, ``bury`` whether as a dead letter.
+    ``certificate`` how it is to be settled without running.
     """
 
-    __slots__ = ("bury", "certificate", "delivery", "early", "losses")
+    __slots__ = ("certificate", "delivery", "early", "losses")
 
     def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery
         self.losses = 0
         self.early = False
-        self.certificate: str | None = None
-        self.bury = False
+        self.certificate: Certificate | None = None
 
 
 class Holding:

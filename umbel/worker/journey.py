@@ -3,37 +3,52 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from time import perf_counter
+from typing import Protocol
 
 from umbel.app import Umbel
-from umbel.attempt import Call, attempt
-from umbel.errors import NotRegistered, WireError, WorkerLostError
-from umbel.model import Delivery, Failed, Message, Outcome, dead
+from umbel.attempt import Call, attempt, told
+from umbel.declared import Declared
+from umbel.errors import NotRegistered, TimeLimitExceeded, WireError, WorkerLostError
+from umbel.model import Delivery, Failed, Message, Outcome, Revoked, dead
 from umbel.request import Request
 from umbel.wire import task_v2
 from umbel.worker.admission import admit
+from umbel.worker.holding import REVOKED, TIMED_OUT, Certificate
 from umbel.worker.settler import Report, Settler
 
 logger = logging.getLogger("umbel.worker")
 
 
+class NodeSide(Protocol):
+    """What a runner asks of its node while a task runs."""
+
+    def acknowledge(self, number: int) -> None:
+        """Return when the broker has forgotten the delivery, for tasks that are to run at most once."""
+        ...
+
+    def limits(self, number: int, soft: float | None, hard: float | None) -> None:
+        """The delivery starts now, with limits in seconds."""
+        ...
+
+
 class Journey:
     """Takes deliveries from bytes to a report of how they ended.
 
-    ``call`` calls the user's function; ``acknowledge(number)`` returns when the broker has forgotten the delivery, for
-    tasks that are to run at most once.
+    ``call`` calls the user's function.
     """
 
-    def __init__(self, app: Umbel, hostname: str, call: Call, acknowledge: Callable[[int], None]) -> None:
+    def __init__(self, app: Umbel, hostname: str, call: Call, node: NodeSide) -> None:
         self._app = app
         self._hostname = hostname
         self._call = call
-        self._acknowledge = acknowledge
+        self._node = node
         self._accept = app.accept_content
         self._max_size: int = app.conf.task_message_max_size
         self._acks_late: bool = app.conf.task_acks_late
         self._track_started: bool = app.conf.task_track_started
+        self._soft_limit: float | None = app.conf.task_soft_time_limit
+        self._hard_limit: float | None = app.conf.task_time_limit
         self._settler = Settler(app, hostname)
 
     async def __call__(self, number: int, delivery: Delivery) -> Report:
@@ -66,19 +81,39 @@ class Journey:
         if outcome is None:
             late = self._acks_late if task.acks_late is None else task.acks_late
             if not late:
-                self._acknowledge(number)
+                self._node.acknowledge(number)
+            soft, hard = self._limits(task, message)
+            if soft is not None or hard is not None:
+                self._node.limits(number, soft, hard)
             if self._track_started if task.track_started is None else task.track_started:
                 self._settler.started(task, request)
             outcome = await attempt(task, request, message, self._call)
         return self._settler.settle(number, task, request, outcome, perf_counter() - started)
 
-    async def certify(self, number: int, delivery: Delivery, reason: str, bury: bool) -> Report:
-        """The end of a delivery whose runner died: FAILURE ``WorkerLostError``, with everything that settling means."""
-        lost = Failed(WorkerLostError(reason))
+    def _limits(self, task: Declared, message: Message) -> tuple[float | None, float | None]:
+        """(soft, hard) in seconds: the message's own before the task's before the settings'."""
+        soft, hard = message.soft_time_limit, message.time_limit
+        if soft is None:
+            soft = self._soft_limit if task.soft_time_limit is None else task.soft_time_limit
+        if hard is None:
+            hard = self._hard_limit if task.time_limit is None else task.time_limit
+        return soft, hard
+
+    async def certify(self, number: int, delivery: Delivery, certificate: Certificate) -> Report:
+        """The end of a delivery that is not run (again), with everything that settling means."""
+        reason = certificate.reason
+        outcome: Outcome
+        if certificate.kind == REVOKED:
+            outcome = Revoked(reason, terminated=True)
+        else:
+            outcome = Failed(TimeLimitExceeded(reason) if certificate.kind == TIMED_OUT else WorkerLostError(reason))
         try:
-            message: Message = task_v2.decode(delivery.envelope, accept=self._accept, max_size=self._max_size)
+            message = task_v2.decode(delivery.envelope, accept=self._accept, max_size=self._max_size)
             task = self._app.tasks[message.task]
         except (WireError, NotRegistered) as error:
             return self._settler.undecodable(number, delivery, error)
         request = Request(message, delivery, hostname=self._hostname)
-        return self._settler.settle(number, task, request, lost, 0.0, bury=reason if bury else None)
+        told(task, request, message, outcome)
+        timed_out = certificate.kind == TIMED_OUT
+        bury = reason if certificate.bury else None
+        return self._settler.settle(number, task, request, outcome, 0.0, bury=bury, timed_out=timed_out)

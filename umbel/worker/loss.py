@@ -5,7 +5,7 @@ from __future__ import annotations
 from umbel.app import Umbel
 from umbel.errors import NotRegistered
 from umbel.wire import task_v2
-from umbel.worker.holding import Held
+from umbel.worker.holding import LOST, Certificate, Held
 
 
 def verdict_on_loss(app: Umbel, held: Held, why: str) -> None:
@@ -21,12 +21,13 @@ def verdict_on_loss(app: Umbel, held: Held, why: str) -> None:
     held.delivery = held.delivery._replace(redelivered=True)
     limit: int = app.conf.task_max_starts
     if held.early:
-        held.certificate = f"the runner {why} while it ran the task, which is not run again (acks_late is off)"
+        reason = f"the runner {why} while it ran the task, which is not run again (acks_late is off)"
+        held.certificate = Certificate(LOST, reason)
     elif held.losses >= limit:
-        held.certificate = f"the runner {why}; {held.losses} starts ended without a verdict (task_max_starts={limit})"
-        held.bury = True
+        reason = f"the runner {why}; {held.losses} starts ended without a verdict (task_max_starts={limit})"
+        held.certificate = Certificate(LOST, reason, bury=True)
     elif not _run_again(app, held):
-        held.certificate = f"the runner {why} while it ran the task (reject_on_worker_lost is off)"
+        held.certificate = Certificate(LOST, f"the runner {why} while it ran the task (reject_on_worker_lost is off)")
 
 
 def _run_again(app: Umbel, held: Held) -> bool:

@@ -12,10 +12,11 @@ from umbel.app import Umbel
 from umbel.errors import UmbelError
 from umbel.model import REQUEUE, Queue, Settlement
 from umbel.ports import Consumer
-from umbel.worker.fleet import STALL, Fleet, Runner
+from umbel.worker.fleet import STALL, Fleet
 from umbel.worker.holding import Held, Holding
 from umbel.worker.pace import Pace
 from umbel.worker.plan import Plan
+from umbel.worker.runners import Runner
 from umbel.worker.settling import Settling
 from umbel.worker.shutdown import Shutdown
 
@@ -122,7 +123,7 @@ class Node:
             logger.critical("The worker stops: %s", self._failure)
 
     def _lost(self, runner: Runner) -> None:
-        if self.shutdown.asked or runner.stopping:
+        if self.shutdown.asked:
             return
         self._false_starts = 0 if runner.ready else self._false_starts + 1
         if self._false_starts >= _FALSE_STARTS:

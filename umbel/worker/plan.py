@@ -27,6 +27,15 @@ class Plan:
     log: Mapping[str, Any] = field(default_factory=dict)
 
 
+def _refuse_hard_limits(app: Umbel) -> None:
+    limited = [task.name for task in app.tasks.values() if task.time_limit is not None]
+    if app.conf.task_time_limit is not None or limited:
+        raise ConfigurationError(
+            "the pool solo cannot keep a hard time limit, for the task runs in the worker's own process: use the pool "
+            f"'processes', or a soft_time_limit, for {', '.join(limited) or 'task_time_limit'}"
+        )
+
+
 def plan_for(
     app: Umbel,
     *,
@@ -49,6 +58,8 @@ def plan_for(
         wanted = OPTIONS["worker_concurrency"].accept(concurrency, "concurrency")
     if chosen == "solo" and concurrency not in (None, 1):
         raise ConfigurationError(f"the pool solo runs one task at a time: leave out concurrency={concurrency}")
+    if chosen == "solo":
+        _refuse_hard_limits(app)
     seconds: float = conf.worker_grace if grace is None else OPTIONS["worker_grace"].accept(grace, "grace")
     named = tuple(dict.fromkeys(queues)) if queues else (conf.task_default_queue,)
     return Plan(

@@ -10,10 +10,12 @@ from typing import Any
 from umbel.model import Delivery, SealedRecord
 from umbel.ports import Consumer, Lifelines
 from umbel.worker import frames
-from umbel.worker.fleet import Fleet, Runner
+from umbel.worker.fleet import Fleet
+from umbel.worker.holding import Certificate
 from umbel.worker.launch import Launcher, Start, kill_group
 from umbel.worker.plan import Plan
 from umbel.worker.runner import RunnerSetup
+from umbel.worker.runners import Runner
 
 _DRAIN = 1.0
 """Seconds after a runner's end in which the last bytes of its socket, or its exit status, must have arrived."""
@@ -47,8 +49,11 @@ class SocketLink(asyncio.Protocol):
     def run(self, jobs: Sequence[tuple[int, Delivery]]) -> None:
         self._send("run", [(number, frames.flat_delivery(delivery)) for number, delivery in jobs])
 
-    def certify(self, number: int, delivery: Delivery, reason: str, bury: bool) -> None:
-        self._send("certify", (number, frames.flat_delivery(delivery), reason, bury))
+    def certify(self, number: int, delivery: Delivery, certificate: Certificate) -> None:
+        self._send("certify", (number, frames.flat_delivery(delivery), tuple(certificate)))
+
+    def interrupt(self, number: int) -> None:
+        self._send("soft", number)
 
     def acknowledged(self, number: int) -> None:
         self._send("acked", number)

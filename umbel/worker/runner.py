@@ -18,6 +18,7 @@ from umbel.model import SealedRecord
 from umbel.pools.main_thread import Job, MainThread
 from umbel.worker import frames
 from umbel.worker.board import Board
+from umbel.worker.holding import Certificate
 from umbel.worker.journey import Journey
 from umbel.worker.settler import Report
 
@@ -64,6 +65,10 @@ class NodeWire:
         """Have the node store a record of a running task."""
         self.send("store", [frames.flat_record(record)])
 
+    def limits(self, number: int, soft: float | None, hard: float | None) -> None:
+        """Delivery ``number`` starts now, with limits in seconds."""
+        self.send("limits", (number, soft, hard))
+
     def acknowledge(self, number: int) -> None:
         """Return when the broker has forgotten delivery ``number``."""
         self.send("ack", number)
@@ -89,9 +94,12 @@ class NodeWire:
                         self._known.add(payload)
                         self._acknowledged.notify_all()
                 elif kind == "certify":
-                    number, flat, reason, bury = payload
-                    life = functools.partial(journey.certify, number, frames.whole_delivery(flat), reason, bury)
-                    pool.put([(number, life)])
+                    number, flat, certificate = payload
+                    delivery = frames.whole_delivery(flat)
+                    told = Certificate(*certificate)
+                    pool.put([(number, functools.partial(journey.certify, number, delivery, told))])
+                elif kind == "soft":
+                    pool.interrupt(payload)
                 elif kind == "stop":
                     pool.stop()
 
@@ -106,7 +114,7 @@ def live(app: Umbel, sock: socket.socket, board: Board, setup: RunnerSetup) -> N
     ignore_shutdown_signals()
     wire = NodeWire(sock)
     pool = MainThread(board, wire.hand_over)
-    journey = Journey(app, setup.hostname, pool.call, wire.acknowledge)
+    journey = Journey(app, setup.hostname, pool.call, wire)
     current.choose(app)
     current.recorder = wire.record
     threading.current_thread().name = f"runner-{setup.number}"

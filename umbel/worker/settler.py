@@ -76,6 +76,7 @@ class Settler:
         runtime: float,
         *,
         bury: str | None = None,
+        timed_out: bool = False,
     ) -> Report:
         """The report of an attempt; ``bury`` puts the message among the dead letters for that reason."""
         record: SealedRecord | None = None
@@ -93,9 +94,12 @@ class Settler:
             except EncodeError as error:
                 outcome = failed(EncodeError(f"the retry of {task.name} cannot be sent: {error}"), task)
         if isinstance(outcome, Failed):
-            record = self._record(task, request, State.FAILURE, outcome.error, outcome.traceback)
             acks = self._ack_failures if task.acks_on_failure_or_timeout is None else task.acks_on_failure_or_timeout
-            if not acks:
+            if timed_out and not acks:
+                verdict = REQUEUE
+            else:
+                record = self._record(task, request, State.FAILURE, outcome.error, outcome.traceback)
+            if not acks and not timed_out:
                 verdict = dead(f"the task failed: {type(outcome.error).__name__}")
         elif isinstance(outcome, Revoked):
             record = self._record(task, request, State.REVOKED, TaskRevokedError(outcome.reason))

@@ -14,8 +14,10 @@ from umbel.app import Umbel
 from umbel.model import Delivery, SealedRecord
 from umbel.pools.main_thread import MainThread
 from umbel.worker.board import Board
-from umbel.worker.fleet import Fleet, Runner
+from umbel.worker.fleet import Fleet
+from umbel.worker.holding import Certificate
 from umbel.worker.journey import Journey
+from umbel.worker.runners import Runner
 from umbel.worker.settler import Report
 
 
@@ -27,7 +29,7 @@ class Solo:
         self._hostname = hostname
         self._board = Board.make()
         self._pool = MainThread(self._board, self._hand_over)
-        self._journey = Journey(app, hostname, self._pool.call, self._acknowledge)
+        self._journey = Journey(app, hostname, self._pool.call, self)
         self._gate = threading.Condition()
         self._known: set[int] = set()
         """Numbers whose delivery the broker has forgotten; guarded by the condition."""
@@ -83,9 +85,13 @@ class Solo:
         journey = self._journey
         self._pool.put([(number, functools.partial(journey, number, delivery)) for number, delivery in jobs])
 
-    def certify(self, number: int, delivery: Delivery, reason: str, bury: bool) -> None:
-        """The certificate of another process's death: a solo node that lost its runner is lost itself."""
-        self._pool.put([(number, functools.partial(self._journey.certify, number, delivery, reason, bury))])
+    def certify(self, number: int, delivery: Delivery, certificate: Certificate) -> None:
+        """Settle this delivery without running it."""
+        self._pool.put([(number, functools.partial(self._journey.certify, number, delivery, certificate))])
+
+    def interrupt(self, number: int) -> None:
+        """The soft limit of this delivery is over."""
+        self._pool.interrupt(number)
 
     def acknowledged(self, number: int) -> None:
         """The broker has forgotten this delivery."""
@@ -111,7 +117,12 @@ class Solo:
     def _record(self, record: SealedRecord) -> None:
         self._send("store", [record])
 
-    def _acknowledge(self, number: int) -> None:
+    def limits(self, number: int, soft: float | None, hard: float | None) -> None:
+        """Delivery ``number`` starts now, with limits in seconds."""
+        self._send("limits", (number, soft, hard))
+
+    def acknowledge(self, number: int) -> None:
+        """Return when the broker has forgotten delivery ``number``."""
         self._send("ack", number)
         with self._gate:
             self._gate.wait_for(lambda: number in self._known)

@@ -1,0 +1,92 @@
+"""Tests of time limits and of runners that are replaced after enough work."""
+
+import pytest
+
+from tests.worker.process import Shop, alive, wait_until
+from umbel.errors import SoftTimeLimitExceeded, TimeLimitExceeded
+
+
+@pytest.mark.parametrize("how", ["sleep", "spin", "grip", "child"])
+def test_a_task_beyond_its_hard_limit_is_killed_with_what_it_started_and_fails(shop: Shop, how: str) -> None:
+    shop.worker("-c", "2")
+    result = shop.send("overruns", how)
+    with pytest.raises(TimeLimitExceeded, match="hard time limit"):
+        shop.get(result)
+    assert not alive(shop.pid_of("overruns"))
+    if how == "child":
+        child = int(shop.wait_for_note("child")[0].split()[1])
+        wait_until(lambda: not alive(child))
+    assert shop.count("start overruns") == 1, "it is not run again"
+    assert shop.get(shop.send("add", 1, 1)) == 2
+
+
+def test_neighbours_of_a_killed_task_run_elsewhere(shop: Shop) -> None:
+    shop.worker("-c", "1")
+    for result in [shop.send("nothing") for _ in range(200)]:
+        shop.get(result)
+    limited = shop.send("overruns", "grip")
+    others = [shop.send("add", n, 0) for n in range(20)]
+    with pytest.raises(TimeLimitExceeded):
+        shop.get(limited)
+    assert [shop.get(other) for other in others] == list(range(20))
+    assert shop.count("add") == 20
+
+
+def test_a_limit_of_the_call_beats_the_tasks(shop: Shop) -> None:
+    shop.worker("-c", "1")
+    with pytest.raises(TimeLimitExceeded):
+        shop.get(shop.send("hold", "a", time_limit=0.3))
+    shop.go()
+    assert shop.get(shop.send("hold", "b", time_limit=600)) == "b"
+
+
+def test_a_limit_of_the_settings_holds_for_all(shop: Shop) -> None:
+    shop.worker("-c", "1", "--set", "task_time_limit=0.3")
+    with pytest.raises(TimeLimitExceeded):
+        shop.get(shop.send("hold", "a"))
+
+
+@pytest.mark.parametrize("pool", ["processes", "solo"])
+def test_a_soft_limit_is_raised_in_the_task_which_may_tidy_up(shop: Shop, pool: str) -> None:
+    if pool == "solo":
+        module = shop.folder / "shop.py"
+        module.write_text(module.read_text().replace("(time_limit=", "(soft_time_limit="))
+    shop.worker("-P", pool)
+    assert shop.get(shop.send("softly", "caught")) == "tidied up"
+    with pytest.raises(SoftTimeLimitExceeded):
+        shop.get(shop.send("softly", "uncaught"))
+    assert shop.get(shop.send("add", 1, 1)) == 2
+
+
+def test_a_swallowed_soft_limit_is_followed_by_the_hard_one(shop: Shop) -> None:
+    shop.worker("-c", "1")
+    with pytest.raises(TimeLimitExceeded):
+        shop.get(shop.send("softly", "swallowed", time_limit=0.6))
+    assert shop.count("caught") == 1
+
+
+def test_a_timed_out_task_runs_again_when_that_was_asked_for(shop: Shop) -> None:
+    shop.worker("-c", "1")
+    assert shop.get(shop.send("again_after_limit")) == "second time"
+
+
+def test_a_hard_limit_in_the_pool_solo_is_refused_at_the_start(shop: Shop) -> None:
+    worker = shop.worker("-P", "solo", ready=False)
+    assert worker.wait() == 1
+    assert "cannot keep a hard time limit" in worker.text()
+    assert "Traceback" not in worker.text()
+
+
+def test_a_runner_is_replaced_after_so_many_tasks(shop: Shop) -> None:
+    shop.worker("-c", "1", "--set", "worker_max_tasks_per_child=3")
+    pids = [shop.get(result) for result in [shop.send("pid") for _ in range(9)]]
+    assert sorted(pids.count(pid) for pid in set(pids)) == [3, 3, 3]
+
+
+def test_a_runner_that_has_swollen_is_replaced_after_its_task(shop: Shop) -> None:
+    shop.worker("-c", "1", "--set", "worker_max_memory_per_child=150000")
+    small = shop.get(shop.send("swells", 1))
+    assert shop.get(shop.send("swells", 1)) == small
+    big = shop.get(shop.send("swells", 200))
+    assert big == small
+    assert shop.get(shop.send("pid")) != small

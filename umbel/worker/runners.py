@@ -1,0 +1,63 @@
+"""A runner as the node sees it: the way to it, and what it was given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from umbel.model import Delivery
+from umbel.worker.board import Board
+from umbel.worker.holding import Certificate, Held
+
+
+class Link(Protocol):
+    """The node's way to one runner."""
+
+    def run(self, jobs: Sequence[tuple[int, Delivery]]) -> None:
+        """Run these deliveries, in this order, behind those given before."""
+        ...
+
+    def certify(self, number: int, delivery: Delivery, certificate: Certificate) -> None:
+        """Settle this delivery without running it."""
+        ...
+
+    def interrupt(self, number: int) -> None:
+        """The soft limit of this delivery is over."""
+        ...
+
+    def acknowledged(self, number: int) -> None:
+        """The broker has forgotten this delivery."""
+        ...
+
+    def stop(self) -> None:
+        """End when everything given is done."""
+        ...
+
+    def kill(self) -> None:
+        """End now, with whatever the task has started."""
+        ...
+
+
+class Runner:
+    """One runner: what it was given and has not reported, by number, in the order given."""
+
+    __slots__ = ("assigned", "board", "done", "given", "lifeline", "link", "number", "pid", "ready", "seen", "stopping")
+
+    def __init__(self, number: int, pid: int, link: Link, board: Board, lifeline: str) -> None:
+        self.number = number
+        self.pid = pid
+        self.link = link
+        self.board = board
+        self.lifeline = lifeline
+        self.assigned: dict[int, Held] = {}
+        self.given = 0
+        self.done = 0
+        self.seen = 0
+        self.ready = False
+        self.stopping = False
+
+    @property
+    def running(self) -> list[int]:
+        """The numbers that were started and whose function has not ended."""
+        started, finished = self.board.started, self.board.finished
+        return [number for number in self.assigned if finished < number <= started]

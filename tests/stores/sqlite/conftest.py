@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,3 +74,8 @@ def finish(actor: Actor) -> list[list[str]]:
 
 def messages(count: int) -> list[tuple[Route, Envelope]]:
     return [(Route("q"), Envelope("plain", f"id-{number}", b"head", b"body")) for number in range(count)]
+
+
+def query(store: SqliteStore, statement: str) -> list[tuple[Any, ...]]:
+    """What one statement gives; it may write."""
+    return store.write(lambda connection: connection.execute(statement).fetchall())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stores.sqlite.conftest import Act, Actor, finish, line, messages
+from tests.stores.sqlite.conftest import Act, Actor, finish, line, messages, query
 from umbel.brokers.sqlite import SqliteBroker
 from umbel.clock import SystemClock
 from umbel.model import ACK, SealedRecord, Settlement
@@ -90,8 +90,7 @@ async def test_a_process_that_ends_in_order_gives_back_unmarked_and_leaves_no_tr
     async with broker:
         assert [delivery.redelivered for delivery in await take(broker, "q", 3)] == [False] * 3
     assert files(store) == set()
-    with store.reading() as connection:
-        assert connection.execute("SELECT count(*) FROM nodes").fetchone() == (0,)
+    assert query(store, "SELECT count(*) FROM nodes") == [(0,)]
 
 
 async def test_a_stopped_process_keeps_its_claims_however_long(
@@ -220,9 +219,8 @@ async def test_a_node_taken_for_dead_by_mistake_changes_nothing_any_more_and_sta
     broker.publish_now(messages(3))
     async with broker, listening(await broker.consume(["q"], 3)) as ear:
         held = await ear.hears(3)
-        with store.transaction(store.seat()) as connection:
-            connection.execute("UPDATE messages SET claim = 1073741824, redelivered = 1")
-            connection.execute("DELETE FROM nodes")
+        query(store, "UPDATE messages SET claim = 1073741824, redelivered = 1")
+        query(store, "DELETE FROM nodes")
         follow_up = to("q.next", [held[0].envelope])
         record = SealedRecord(held[0].envelope.id, "SUCCESS", b"")
         await ear.consumer.settle([Settlement(held[0], ACK, follow_up, record)])
@@ -238,8 +236,7 @@ async def test_a_claim_that_was_taken_away_alone_is_not_settled(broker: SqliteBr
     broker.publish_now(messages(2))
     async with broker, listening(await broker.consume(["q"], 2)) as ear:
         held = await ear.hears(2)
-        with store.transaction(store.seat()) as connection:
-            connection.execute("UPDATE messages SET claim = 77, redelivered = 1 WHERE id = 'id-0'")
+        query(store, "UPDATE messages SET claim = 77, redelivered = 1 WHERE id = 'id-0'")
         records = [SealedRecord(delivery.envelope.id, "SUCCESS", b"") for delivery in held]
         await ear.consumer.settle([Settlement(d, ACK, (), r) for d, r in zip(held, records, strict=True)])
     assert set(store.load(["id-0", "id-1"])) == {"id-1"}
@@ -249,8 +246,7 @@ async def test_claims_of_a_node_that_nobody_knows_return_when_a_node_starts(
     broker: SqliteBroker, store: SqliteStore
 ) -> None:
     broker.publish_now(messages(2))
-    with store.transaction(store.seat()) as connection:
-        connection.execute("UPDATE messages SET claim = 77")
+    query(store, "UPDATE messages SET claim = 77")
     assert await broker.size("q") == 0
     async with broker:
         assert [delivery.redelivered for delivery in await take(broker, "q", 2)] == [True, True]
@@ -258,8 +254,7 @@ async def test_claims_of_a_node_that_nobody_knows_return_when_a_node_starts(
 
 async def test_the_row_is_renewed(broker: SqliteBroker, store: SqliteStore, clock: LateClock) -> None:
     def heartbeats() -> list[float]:
-        with store.reading() as connection:
-            return [beat for (beat,) in connection.execute("SELECT heartbeat FROM nodes").fetchall()]
+        return [beat for (beat,) in query(store, "SELECT heartbeat FROM nodes")]
 
     async with broker, listening(await broker.consume(["q"], 2)):
         (first,) = heartbeats()

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import TypeVar
 
+from umbel.errors import StoreError
 from umbel.model import Delivery, Envelope, SealedRecord, Settlement
 from umbel.stores.sqlite.checkpointing import NODE_LIMIT
-from umbel.stores.sqlite.faults import translating
+from umbel.stores.sqlite.lookout import Lookout
 from umbel.stores.sqlite.presence import NODES, Presence
 from umbel.stores.sqlite.reaper import Reaper
 from umbel.stores.sqlite.store import MESSAGES, SqliteStore
+
+T = TypeVar("T")
 
 PROMOTED_AT_ONCE = 1000
 """Messages made ready in one transaction when their time has come."""
@@ -36,11 +41,12 @@ class Claims:
         self.store = store
         self.seat = store.seat()
         self.reaper = Reaper(store, self.seat)
+        self.lookout = Lookout(store.access, self.seat)
         self.presence: Presence | None = None
         self._queues = tuple(dict.fromkeys(queues))
         self._first = 0
         self._held: set[tuple[int, int]] = set()
-        self._seen: tuple[int, int] | None = None
+        self._stale = True
         self._next_due: float | None = None
         self.more = False
 
@@ -53,19 +59,18 @@ class Claims:
 
     def register(self) -> None:
         """Become a node, a new one; what was held before is forgotten."""
-        presence: Presence | None = None
+        made: list[Presence] = []
         try:
-            with self.store.transaction(self.seat) as connection:
-                presence = Presence.register(connection, self.store.folder, self.store.clock)
+            self._write(lambda connection: made.append(self._make_presence(connection)))
         except BaseException:
-            if presence is not None:
+            for presence in made:
                 presence.leave()
             raise
         if self.presence is not None:
             self.presence.leave()
-        self.presence = presence
+        self.presence = made[0]
         self._held.clear()
-        self._seen = None
+        self._stale = True
         self.more = True
 
     def leave(self) -> None:
@@ -73,16 +78,26 @@ class Claims:
         if self.presence is None:
             return
         try:
-            with self.store.transaction(self.seat) as connection:
-                connection.execute(MESSAGES["give_back"], (self.presence.number,))
-                connection.execute(NODES["strike_out"], (self.presence.number,))
+            self._write(self._give_back)
         finally:
             # Without its lock the node counts as dead: should the transaction have failed, others take over.
             self.presence.leave()
             self.presence = None
             self._held.clear()
             self.seat.close()
+            self.lookout.close()
         self.store.ring()
+
+    def _make_presence(self, connection: sqlite3.Connection) -> Presence:
+        return Presence.register(connection, self.store.folder, self.store.clock)
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        assert self.presence is not None
+        connection.execute(MESSAGES["give_back"], (self.presence.number,))
+        connection.execute(NODES["strike_out"], (self.presence.number,))
+
+    def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return self.store.access.write(self.seat, work)
 
     def chores(self) -> None:
         """What is not urgent: the claims of dead nodes, the heartbeat, expired records, the size of the log."""
@@ -93,27 +108,32 @@ class Claims:
             self.turn([], 0)
         self.store.checkpoints.run_aside(NODE_LIMIT)
 
+    def make_room(self) -> None:
+        """Try to get room for the next attempt on a disk that is full."""
+        with suppress(StoreError):  # what made this necessary was told already
+            self.store.make_room()
+
     # -- looking
 
     def look(self) -> bool:
         """Whether a claim may find something; costs next to nothing while nobody writes to the file."""
         if self.more:
             return True
-        with translating(self.store.path), self.seat as connection:
-            # A version says something about changes only beside others of the same connection.
-            version = (self.seat.openings, connection.execute("PRAGMA data_version").fetchone()[0])
-            if version != self._seen:
-                self._next_due = self._soonest(connection)
-                ready = any(connection.execute(MESSAGES["any_ready"], (name,)).fetchone()[0] for name in self._queues)
-                self._seen = version
-                if ready:
-                    self.more = True
-                    return True
-        return self._next_due is not None and self._next_due <= self.store.clock.now()
+        if self.lookout.changed():
+            self._stale = True
+        if self._stale:
+            self.more, self._next_due = self.store.access.read(self.seat, self._outlook)
+            self._stale = False
+        return self.more or (self._next_due is not None and self._next_due <= self.store.clock.now())
 
     def until_due(self) -> float | None:
         """Seconds until the next message comes due, as far as is known; None when none waits."""
         return None if self._next_due is None else self._next_due - self.store.clock.now()
+
+    def _outlook(self, connection: sqlite3.Connection) -> tuple[bool, float | None]:
+        """Whether something is ready, and when the next message comes due."""
+        ready = any(connection.execute(MESSAGES["any_ready"], (name,)).fetchone()[0] for name in self._queues)
+        return ready, self._soonest(connection)
 
     def _soonest(self, connection: sqlite3.Connection) -> float | None:
         dues = [connection.execute(MESSAGES["next_due"], (name,)).fetchone()[0] for name in self._queues]
@@ -127,18 +147,7 @@ class Claims:
         A settlement of what is not held any more is left out. Raises ``PresenceLost`` besides ``StoreError``.
         """
         ending = self._ending(settlements)
-        presence = self.presence
-        assert presence is not None
-        with self.store.transaction(self.seat) as connection:
-            if not presence.beat(connection):
-                raise PresenceLost
-            if ending:
-                self._settle(connection, ending)
-            room = prefetch - len(self._held) + len(ending)
-            # With no room, what this turn itself made ready waits for the next look.
-            batch, more = self._claim(connection, room) if room > 0 else ([], self.more or bool(ending))
-            next_due = self._soonest(connection)
-            self.store.expire(connection)
+        batch, more, next_due = self._write(lambda connection: self._turn(connection, ending, prefetch))
         self._held.difference_update(settlement.delivery.receipt for settlement in ending.values())
         self._held.update(delivery.receipt for delivery in batch)
         self._next_due = next_due
@@ -146,6 +155,23 @@ class Claims:
         if ending:
             self.store.ring()
         return batch
+
+    def _turn(
+        self, connection: sqlite3.Connection, ending: dict[int, Settlement], prefetch: int
+    ) -> tuple[list[Delivery], bool, float | None]:
+        """What was claimed, whether there may be more, and when the next message comes due."""
+        assert self.presence is not None
+        if not self.presence.beat(connection):
+            self._held.clear()
+            self.more = True
+            raise PresenceLost
+        if ending:
+            self._settle(connection, ending)
+        room = prefetch - len(self._held) + len(ending)
+        # With no room, what this turn itself made ready waits for the next look.
+        batch, more = self._claim(connection, room) if room > 0 else ([], self.more or bool(ending))
+        self.store.expire(connection)
+        return batch, more, self._soonest(connection)
 
     def _ending(self, settlements: Iterable[Settlement]) -> dict[int, Settlement]:
         """The settlements of what is held, by sequence number; of two for one delivery the first."""

@@ -9,11 +9,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from umbel.errors import StoreBusy, StoreError, StoreFull
+from umbel.errors import StoreBusy, StoreDamaged, StoreError, StoreFull, StoreUnsuitable
 from umbel.model import Delivery, Settlement
-from umbel.stores.sqlite.bell import Bell
 from umbel.stores.sqlite.claims import Claims, PresenceLost
-from umbel.stores.sqlite.pace import Pace
 
 logger = logging.getLogger("umbel.stores")
 
@@ -23,6 +21,9 @@ CHORES = 0.5
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 """Seconds to wait after the store refused, doubled each time."""
+
+COMPLAINTS = 60.0
+"""Seconds between two log lines while the store goes on refusing."""
 
 
 class Request(NamedTuple):
@@ -37,6 +38,10 @@ class Report(NamedTuple):
 
     deliveries: list[Delivery]
     calls: list[tuple[object, BaseException | None]]
+
+
+NOTHING = Report([], [])
+"""What is told now and then to learn whether somebody still listens."""
 
 
 class Clerk:
@@ -58,12 +63,12 @@ class Clerk:
         self._report = report
         self._ended = ended
         self._requests: deque[Request] = deque()
-        self._bell = Bell()
+        self._lookout = claims.lookout
         self._claiming = False
         self._leaving = False
         self._pause = 0.0
         self._retry_at = 0.0
-        self._pace = Pace()
+        self._next_complaint = 0.0
         self._next_chores = 0.0
         self._thread = threading.Thread(target=self._run, name="umbel-sqlite-consumer", daemon=True)
 
@@ -76,38 +81,39 @@ class Clerk:
         """From now on claim, where before only settlements were done."""
         if not self._claiming:
             self._claiming = True
-            self._bell.ring()
+            self._lookout.ring()
 
     def settle(self, request: Request) -> None:
         self._requests.append(request)
-        self._bell.ring()
+        self._lookout.ring()
 
     def resize(self, prefetch: int) -> None:
         self._prefetch = prefetch
-        self._bell.ring()
+        self._lookout.ring()
 
     def leave(self) -> None:
         """Do the settlements that were asked for, give back the rest, and end."""
         self._leaving = True
-        self._bell.ring()
+        self._lookout.ring()
 
     # -- the thread
 
     def _run(self) -> None:
         error: BaseException | None = None
-        self._claims.store.listen(self._bell.ring)
+        self._claims.store.listen(self._lookout.ring)
         try:
             while self._requests or not self._leaving:
                 self._step()
         except BaseException as unforeseen:  # noqa: BLE001 - it is raised again in the task that iterates
             error = unforeseen
-        finally:
-            self._claims.store.unlisten(self._bell.ring)
-            try:
-                self._claims.leave()
-            except StoreError as refusal:
-                logger.warning("could not give back what was claimed; another node will take it over: %s", refusal)
-            self._ended(error)
+        self._claims.store.unlisten(self._lookout.ring)
+        try:
+            self._claims.leave()
+        except StoreError as refusal:
+            logger.warning("could not give back what was claimed; another node will take it over: %s", refusal)
+        except BaseException as unforeseen:  # noqa: BLE001 - the same
+            error = error or unforeseen
+        self._ended(error)
 
     def _step(self) -> None:
         requests = self._drain()
@@ -116,15 +122,17 @@ class Clerk:
                 self._turn(requests)
             elif time.monotonic() >= self._next_chores:
                 self._do_chores()
-            elif self._may_claim() and self._claims.look():
+            elif not self._may_claim():
+                self._lookout.rest(self._until_chores())
+            elif self._claims.look():
                 self._turn([])
             else:
-                self._bell.wait(self._nap())
-                return
+                self._recovered()
+                self._lookout.wait(self._until_due())
+        except (StoreDamaged, StoreUnsuitable):
+            raise
         except StoreError as error:
             self._refused(error)
-        else:
-            self._recovered()
 
     def _drain(self) -> list[Request]:
         return [self._requests.popleft() for _ in range(len(self._requests))]
@@ -135,15 +143,15 @@ class Clerk:
     def _rested(self) -> bool:
         return not self._pause or time.monotonic() >= self._retry_at
 
-    def _nap(self) -> float:
-        now = time.monotonic()
-        longest = self._next_chores - now
-        if not self._claiming or self._claims.held >= self._prefetch:
-            return longest
-        if self._pause:
-            return min(longest, self._retry_at - now)
+    def _until_chores(self) -> float:
+        """Seconds until there is something to do, work apart."""
+        moment = self._next_chores if self._rested() else min(self._next_chores, self._retry_at)
+        return moment - time.monotonic()
+
+    def _until_due(self) -> float:
+        """The same, or until the next message comes due."""
         due = self._claims.until_due()
-        return min(longest, self._pace.nap()) if due is None else min(longest, self._pace.nap(), due)
+        return self._until_chores() if due is None else min(self._until_chores(), due)
 
     def _turn(self, requests: list[Request]) -> None:
         settlements = [settlement for request in requests for settlement in request.settlements]
@@ -151,47 +159,59 @@ class Clerk:
         try:
             batch = self._claims.turn(settlements, prefetch)
         except PresenceLost:
-            logger.error(
-                "%s: this node was taken for dead, or its file replaced; it starts anew", self._claims.store.path
-            )
-            self._claims.register()
-            batch = []
+            # What these calls were about is no longer held, and so they change nothing.
+            self._tell(Report([], [(request.call, None) for request in requests]))
+            self._start_anew()
         except Exception as error:
             if not requests:
                 raise
             self._settle_apart(requests, error)
-            return
-        if batch or requests:
-            self._pace.stir()
-            self._tell(Report(batch, [(request.call, None) for request in requests]))
+        else:
+            self._recovered()
+            if batch or requests:
+                self._lookout.stir()
+                self._tell(Report(batch, [(request.call, None) for request in requests]))
 
     def _settle_apart(self, requests: list[Request], error: Exception) -> None:
         """Find the call that cannot be settled, so that the others are; a store that takes nothing fails them all."""
-        if len(requests) > 1 and not isinstance(error, StoreBusy | StoreFull):
+        if len(requests) > 1 and not isinstance(error, StoreBusy | StoreFull | StoreDamaged):
             for request in requests:
                 self._turn([request])
             return
         self._tell(Report([], [(request.call, error) for request in requests]))
         if isinstance(error, StoreError):
-            raise error
+            self._refused(error)
+
+    def _start_anew(self) -> None:
+        logger.error("%s: this node was taken for dead, or its file replaced; it starts anew", self._claims.store.path)
+        self._claims.register()
+
+    def _do_chores(self) -> None:
+        self._next_chores = time.monotonic() + CHORES
+        self._tell(NOTHING)
+        try:
+            self._claims.chores()
+        except PresenceLost:
+            self._start_anew()
 
     def _tell(self, report: Report) -> None:
         if not self._report(report):
             self._leaving = True
 
-    def _do_chores(self) -> None:
-        self._next_chores = time.monotonic() + CHORES
-        self._claims.chores()
-
     # -- refusals
 
     def _refused(self, error: StoreError) -> None:
-        if not self._pause:
+        now = time.monotonic()
+        if now >= self._next_complaint:
+            self._next_complaint = now + COMPLAINTS
             logger.warning("the store refuses; trying again until it does not: %s", error)
+        if isinstance(error, StoreFull):
+            self._claims.make_room()
         self._pause = min(max(self._pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
-        self._retry_at = time.monotonic() + self._pause
+        self._retry_at = now + self._pause
 
     def _recovered(self) -> None:
         if self._pause:
             logger.warning("the store works again: %s", self._claims.store.path)
             self._pause = 0.0
+            self._next_complaint = 0.0

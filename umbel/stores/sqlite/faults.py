@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from umbel.errors import StoreBusy, StoreError, StoreFull
+from umbel.errors import StoreBusy, StoreDamaged, StoreError, StoreFull
 
 _PRIMARY = 0xFF
 """SQLite's extended codes carry the primary one in the lowest byte."""
@@ -50,7 +50,7 @@ def _translated(error: sqlite3.Error, path: str) -> StoreError:
             f"{os.path.dirname(path)}"
         )
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return StoreError(
+        return StoreDamaged(
             f"{path} is damaged, or not an SQLite database ({error}): stop every process that uses it, move it away "
             f"together with {os.path.basename(path)}-wal, and restore it from a backup or save what can be saved with "
             "the sqlite3 shell's .recover"

@@ -21,8 +21,10 @@ OLDEST = (3, 35, 0)
 _PAUSE = 0.005
 
 
-def connect(location: Location, timeout: float, synchronous: str) -> sqlite3.Connection:
-    """A connection ready for use by one thread at a time; ``timeout`` (seconds) bounds every wait for a lock.
+def connect(location: Location, timeout: float, synchronous: str, patience: float = 0.0) -> sqlite3.Connection:
+    """A connection ready for use by one thread at a time.
+
+    ``timeout`` (seconds) bounds each wait for a lock while it is opened; afterwards a statement waits for ``patience``.
 
     Makes the folder and the file where there are none. Raises ``StoreError`` and its kinds; ``ConfigurationError``
     when the folder cannot be made.
@@ -40,6 +42,7 @@ def connect(location: Location, timeout: float, synchronous: str) -> sqlite3.Con
         )
         try:
             _prepare(connection, location, timeout, synchronous)
+            connection.execute(f"PRAGMA busy_timeout = {patience * 1000:.0f}")
         except BaseException:
             connection.close()
             raise

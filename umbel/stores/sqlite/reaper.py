@@ -9,7 +9,7 @@ import sqlite3
 from collections import defaultdict
 from typing import NamedTuple
 
-from umbel.stores.sqlite.faults import translating
+from umbel.errors import StoreError
 from umbel.stores.sqlite.locks import HAVE_LOCKS, FileLock
 from umbel.stores.sqlite.presence import LEASE, NODES
 from umbel.stores.sqlite.seats import Seat
@@ -53,19 +53,23 @@ class Reaper:
 
         Raises ``StoreError``; then nothing was given back.
         """
-        with translating(self._store.path), self._seat as connection:
-            dead = self._dead(connection)
+        access = self._store.access
+        dead = access.read(self._seat, self._dead)
         _release(dead, remove=False)
         if not dead:
             return False
-        returned = {}
+        returned: dict[int, int] = {}
+
+        def reap(connection: sqlite3.Connection) -> None:
+            dead.update(self._dead(connection))
+            for number in dead:
+                returned[number] = connection.execute(NODES["release"], (number,)).rowcount
+                connection.execute(NODES["strike_out"], (number,))
+
+        dead.clear()
         try:
             # Judged once more where nobody can register meanwhile; the files go when it is durable that they may.
-            with self._store.transaction(self._seat) as connection:
-                dead = self._dead(connection)
-                for number in dead:
-                    returned[number] = connection.execute(NODES["release"], (number,)).rowcount
-                    connection.execute(NODES["strike_out"], (number,))
+            access.write(self._seat, reap)
             _release(dead, remove=True)
         finally:
             _release(dead, remove=False)
@@ -98,6 +102,8 @@ class Reaper:
             names = os.listdir(self._store.folder)
         except FileNotFoundError:
             names = []
+        except OSError as error:
+            raise StoreError(f"cannot list the lock files in {self._store.folder}: {error.strerror}") from error
         for name in names:
             if match := _LOCK_FILE.fullmatch(name):
                 files[int(match[1])].add(name)
@@ -126,6 +132,9 @@ class Reaper:
             lock = FileLock.take(os.path.join(self._store.folder, name), create=False)
         except PermissionError:
             return None
+        except OSError as error:
+            path = os.path.join(self._store.folder, name)
+            raise StoreError(f"cannot open the lock file {path}: {error.strerror}") from error
         if lock is None:
             return False
         locks.append(lock)

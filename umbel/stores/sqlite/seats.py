@@ -82,10 +82,10 @@ class Seat:
 
 
 def identity(path: str) -> tuple[int, int] | None:
-    """What tells one file from another that has taken its name."""
+    """What tells one file from another that has taken its name; None where no file can be seen."""
     try:
         found = os.stat(path)
-    except FileNotFoundError:
+    except OSError:
         return None
     return found.st_dev, found.st_ino
 

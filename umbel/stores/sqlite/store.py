@@ -7,21 +7,22 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from umbel.clock import Clock, SystemClock
-from umbel.errors import StoreBusy
+from umbel.errors import StoreFull
 from umbel.model import Envelope, Route, SealedRecord
+from umbel.stores.sqlite.access import Access
 from umbel.stores.sqlite.checkpointing import SAFETY_LIMIT, Checkpoints
-from umbel.stores.sqlite.faults import raise_translated, translating
 from umbel.stores.sqlite.location import Location
 from umbel.stores.sqlite.opening import connect
 from umbel.stores.sqlite.seats import Seat
 from umbel.stores.sqlite.statements import statements
 from umbel.stores.sqlite.watcher import Watcher
+
+T = TypeVar("T")
 
 MESSAGES = statements("messages.sql")
 RECORDS = statements("records.sql")
@@ -60,8 +61,8 @@ class SqliteStore:
         self.path = location.path
         self.folder = f"{location.path}-nodes"
         self.clock = clock
+        self.access = Access(self.path, timeout)
         self._location = location
-        self._timeout = timeout
         self._synchronous = synchronous
         self._writer = self.seat()
         self._reader = self.seat()
@@ -70,9 +71,9 @@ class SqliteStore:
         self._born()
 
     def _born(self) -> None:
-        self._writing = threading.Lock()
-        self.watcher = Watcher(self.path, self.seat(), self.load_with)
-        self._bells: frozenset[Callable[[], None]] = frozenset({self.watcher.bell.ring})
+        self.access = Access(self.path, self.access.timeout)
+        self.watcher = Watcher(self.access, self.seat(), self.load_with)
+        self._bells: frozenset[Callable[[], None]] = frozenset({self.watcher.ring})
         self._next_expiry = 0.0
 
     @classmethod
@@ -88,46 +89,25 @@ class SqliteStore:
 
     # -- connections
 
-    def seat(self, timeout: float | None = None) -> Seat:
-        """A place for one more connection, for one thread that needs its own."""
-        wait = self._timeout if timeout is None else timeout
-        return Seat(self.path, partial(connect, self._location, wait, self._synchronous))
+    def seat(self, patience: float = 0.0) -> Seat:
+        """A place for one more connection; its statements wait for locks so many seconds by themselves."""
+        return Seat(self.path, partial(connect, self._location, self.access.timeout, self._synchronous, patience))
 
-    @contextmanager
-    def transaction(self, seat: Seat) -> Iterator[sqlite3.Connection]:
-        """One transaction that may write, alone in the database; committed at the end, undone by any exception."""
-        with self._alone(seat) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """As ``Access.read``, on a connection for everybody."""
+        return self.access.read(self._reader, work)
 
-    @contextmanager
-    def _alone(self, seat: Seat) -> Iterator[sqlite3.Connection]:
-        """The seat's connection while no other thread of this process writes: they would only wait in steps."""
-        if not self._writing.acquire(timeout=self._timeout):
-            raise StoreBusy(f"another thread of this process wrote to {self.path} for more than {self._timeout:g} s")
-        try:
-            with seat as connection:
-                yield connection
-        except sqlite3.Error as error:
-            raise_translated(error, self.path)
-        finally:
-            self._writing.release()
-
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection to read with; no transaction outlives a statement."""
-        with translating(self.path), self._reader as connection:
-            yield connection
+    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """As ``Access.write``, on a connection for everybody."""
+        return self.access.write(self._writer, work)
 
     def open(self) -> None:
         """Make sure that the file is there and can be used."""
-        with translating(self.path), self._writer:
-            pass
+        self.read(lambda connection: None)
+
+    def make_room(self) -> bool:
+        """Empty the log, which may be what fills a full disk; whether that worked and a retry is worth it."""
+        return self.checkpoints.due(1) and self.checkpoints.run(1)
 
     def rest(self) -> None:
         """Close what is not in use; everything is opened again when it is needed."""
@@ -156,13 +136,21 @@ class SqliteStore:
     def publish(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
         """Keep all the messages, or none and raise."""
         rows = self.rows(messages)
-        if len(rows) == 1:
-            with self._alone(self._writer) as connection:
-                connection.execute(MESSAGES["publish"], rows[0])
-        elif rows:
-            with self.transaction(self._writer) as connection:
-                connection.executemany(MESSAGES["publish"], rows)
+        if not rows:
+            return
+        try:
+            self._insert(rows)
+        except StoreFull:
+            if not self.make_room():
+                raise
+            self._insert(rows)
         self._written()
+
+    def _insert(self, rows: Sequence[tuple[object, ...]]) -> None:
+        if len(rows) == 1:
+            self.access.write_row(self._writer, MESSAGES["publish"], rows[0])
+        else:
+            self.write(lambda connection: connection.executemany(MESSAGES["publish"], rows))
 
     def rows(self, messages: Iterable[tuple[Route, Envelope]]) -> list[tuple[object, ...]]:
         """The messages as the statement ``publish`` takes them; a due time that has passed is none."""
@@ -187,20 +175,17 @@ class SqliteStore:
 
     def size(self, queue: str) -> int:
         """Ready messages and those not yet due."""
-        with self.reading() as connection:
-            return int(connection.execute(MESSAGES["size"], {"queue": queue}).fetchone()[0])
+        return self.read(lambda connection: int(connection.execute(MESSAGES["size"], {"queue": queue}).fetchone()[0]))
 
     def purge(self, queue: str) -> int:
         """Drop what ``size`` counts; return how many."""
-        with self.transaction(self._writer) as connection:
-            dropped = connection.execute(MESSAGES["purge"], (queue,)).rowcount
+        dropped = self.write(lambda connection: connection.execute(MESSAGES["purge"], (queue,)).rowcount)
         self._written()
         return dropped
 
     def dead_letters(self, queue: str, limit: int = 1000) -> list[DeadLetter]:
         """The dead letters of a queue, oldest first."""
-        with self.reading() as connection:
-            rows = connection.execute(MESSAGES["dead_letters"], (queue, limit)).fetchall()
+        rows = self.read(lambda connection: connection.execute(MESSAGES["dead_letters"], (queue, limit)).fetchall())
         return [
             DeadLetter(queue, Envelope("plain", id, head, body), reason, died, priority)
             for queue, priority, id, head, body, reason, died in rows
@@ -208,12 +193,22 @@ class SqliteStore:
 
     # -- records
 
-    def store(self, records: Iterable[SealedRecord]) -> None:
+    def store(self, records: Sequence[SealedRecord]) -> None:
         """Write the records that may replace what is there."""
-        with self.transaction(self._writer) as connection:
+        try:
+            self._store(records)
+        except StoreFull:
+            if not self.make_room():
+                raise
+            self._store(records)
+        self._written()
+
+    def _store(self, records: Sequence[SealedRecord]) -> None:
+        def work(connection: sqlite3.Connection) -> None:
             self.write_records(connection, records)
             self.expire(connection)
-        self._written()
+
+        self.write(work)
 
     def write_records(self, connection: sqlite3.Connection, records: Iterable[SealedRecord]) -> None:
         """As ``store``, inside a transaction."""
@@ -232,8 +227,7 @@ class SqliteStore:
 
     def load(self, ids: Iterable[str]) -> dict[str, SealedRecord]:
         """The records of these ids that have not expired."""
-        with self.reading() as connection:
-            return self.load_with(connection, ids)
+        return self.read(lambda connection: self.load_with(connection, ids))
 
     def load_with(self, connection: sqlite3.Connection, ids: Iterable[str]) -> dict[str, SealedRecord]:
         """As ``load``, with a connection of the caller's."""
@@ -242,8 +236,8 @@ class SqliteStore:
 
     def forget(self, ids: Iterable[str]) -> None:
         """Drop these records."""
-        with self.transaction(self._writer) as connection:
-            connection.executemany(RECORDS["forget"], [(id,) for id in ids])
+        rows = [(id,) for id in ids]
+        self.write(lambda connection: connection.executemany(RECORDS["forget"], rows))
         self._written()
 
 

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from umbel.errors import StoreBusy, StoreError
 from umbel.model import SealedRecord
-from umbel.stores.sqlite.bell import Bell
-from umbel.stores.sqlite.faults import translating
-from umbel.stores.sqlite.pace import Pace
+from umbel.stores.sqlite.access import Access
+from umbel.stores.sqlite.lookout import Lookout
 from umbel.stores.sqlite.seats import Seat
 
 logger = logging.getLogger("umbel.stores")
@@ -23,6 +22,9 @@ SAFETY = 1.0
 
 SHARE = 0.25
 """The part of its time that the thread may spend reading: with very many ids it looks less often."""
+
+NOTABLE = 0.001
+"""Seconds of reading that are not worth a rest."""
 
 LINGER = 5.0
 """Seconds for which the thread waits for the next watch."""
@@ -67,20 +69,23 @@ class Watch:
 
 
 class Watcher:
-    """The watches of one store in one process. Its thread lives while there are any, and a little longer.
+    """The watches of one store in one process. Its thread lives while there are any, and a little longer."""
 
-    ``bell`` is to be rung after writes of this process; those of others show in the file.
-    """
-
-    def __init__(self, path: str, seat: Seat, load: Load) -> None:
-        self.bell = Bell()
-        self._path = path
+    def __init__(self, access: Access, seat: Seat, load: Load) -> None:
+        self._access = access
         self._seat = seat
         self._load = load
         self._mutex = threading.Lock()
         self._watches: set[Watch] = set()
         self._joined = False
-        self._thread: threading.Thread | None = None
+        self._lookout: Lookout | None = None
+        """There is one while the thread lives; ``_mutex`` guards all four."""
+
+    def ring(self) -> None:
+        """Say that this process wrote; what others write shows in the file."""
+        lookout = self._lookout
+        if lookout is not None:
+            lookout.ring()
 
     def follow(self, ids: Sequence[str], ring: Callable[[], None]) -> Watch:
         """A watch on these ids, until ``leave``; ``ring`` is called in the watcher's thread."""
@@ -88,10 +93,13 @@ class Watcher:
         with self._mutex:
             self._watches.add(watch)
             self._joined = True
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="umbel-sqlite-watcher", daemon=True)
-                self._thread.start()
-        self.bell.ring()
+            if self._lookout is None:
+                self._lookout = Lookout(self._access, self._seat)
+                thread = threading.Thread(
+                    target=self._run, args=(self._lookout,), name="umbel-sqlite-watcher", daemon=True
+                )
+                thread.start()
+            self._lookout.ring()
         return watch
 
     def leave(self, watch: Watch) -> None:
@@ -99,10 +107,9 @@ class Watcher:
         with self._mutex:
             self._watches.discard(watch)
 
-    def _run(self) -> None:
-        pace = Pace()
-        seen: tuple[int, int] | None = None
-        read_at = left_at = cost = 0.0
+    def _run(self, lookout: Lookout) -> None:
+        stale = True
+        read_at = left_at = 0.0
         while True:
             watches, joined = self._current()
             now = time.monotonic()
@@ -111,17 +118,17 @@ class Watcher:
             elif now - left_at >= LINGER and self._retire():
                 return
             try:
-                version = self._version()
-                if version != seen:
-                    pace.stir()
-                if watches and (joined or version != seen or now - read_at >= SAFETY):
+                stale = lookout.changed() or stale or joined or now - read_at >= SAFETY
+                if watches and stale:
                     self._read(watches)
-                    read_at, cost = now, time.monotonic() - now
-                seen = version
+                    stale, read_at = False, now
+                    cost = time.monotonic() - now
+                    if cost > NOTABLE:
+                        time.sleep(cost * (1 / SHARE - 1))
             except StoreError as error:
-                seen = None
+                stale = True
                 self._refused(watches, error)
-            self.bell.wait(max(pace.nap(), cost * (1 / SHARE - 1)))
+            lookout.wait(SAFETY)
 
     def _current(self) -> tuple[tuple[Watch, ...], bool]:
         """The watches of now, and whether there are new ones among them."""
@@ -133,18 +140,15 @@ class Watcher:
         with self._mutex:
             if self._watches:
                 return False
-            self._thread = None
+            lookout, self._lookout = self._lookout, None
+        if lookout is not None:
+            lookout.close()
         self._seat.close()
         return True
 
-    def _version(self) -> tuple[int, int]:
-        with translating(self._path), self._seat as connection:
-            return self._seat.openings, connection.execute("PRAGMA data_version").fetchone()[0]
-
     def _read(self, watches: Sequence[Watch]) -> None:
         ids = {id for watch in watches for id in watch.pending}
-        with translating(self._path), self._seat as connection:
-            known = self._load(connection, ids)
+        known = self._access.read(self._seat, lambda connection: self._load(connection, ids))
         for watch in watches:
             watch.compare(known)
 

@@ -19,6 +19,7 @@ UmbelError
  │   ├─ ContentDisallowed    a content type that is not accepted
  │   └─ SecurityError        a stored exception that names something which is no exception
  ├─ NotRegistered            (also a KeyError) no task of that name
+ ├─ TaskFailed               the task ended in what must not be raised again: SystemExit, KeyboardInterrupt …
  ├─ WorkerLostError          the process that ran the task is gone
  ├─ TimeLimitExceeded        the task ran beyond its hard limit and was killed
  ├─ SoftTimeLimitExceeded    raised in a task that runs beyond its soft limit
@@ -139,6 +140,10 @@ class NotRegistered(UmbelError, KeyError):
 
     def __str__(self) -> str:
         return repr(self.args[0]) if len(self.args) == 1 else super().__str__()
+
+
+class TaskFailed(UmbelError):
+    """The task ended in an exception that would end the caller too; it is the ``__cause__`` of this one."""
 
 
 class WorkerLostError(UmbelError):

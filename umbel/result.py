@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Coroutine
 from datetime import datetime
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, NoReturn, TypeVar, cast
 
 from umbel import current
-from umbel.errors import NoResultBackend, StoreError, TimeoutError, UmbelError
+from umbel.errors import NoResultBackend, StoreError, TaskFailed, TimeoutError, UmbelError
 from umbel.model import EXCEPTION_STATES, FINAL_STATES, Record, State
 from umbel.ports import ResultBackend
 from umbel.wire import results
@@ -144,7 +144,7 @@ class AsyncResult(Generic[R]):
             except TimeoutError:
                 raise TimeoutError(f"no result of {self.id} within {timeout} s (state {self.state})") from None
         if record.state in EXCEPTION_STATES and propagate:
-            raise record.value
+            _raise(self.id, record)
         return cast("R", record.value)
 
     def forget(self) -> None:
@@ -204,6 +204,15 @@ class AsyncResult(Generic[R]):
         asyncio = sys.modules.get("asyncio")
         if asyncio is not None and asyncio._get_running_loop() is not None:
             raise UmbelError("get() on a running event loop would stop the loop: await asyncio.to_thread(result.get)")
+
+
+def _raise(id: str, record: Record) -> NoReturn:
+    error = record.value
+    if isinstance(error, Exception):
+        raise error
+    if isinstance(error, BaseException):
+        raise TaskFailed(f"{id} ended in {error!r}") from error
+    raise TaskFailed(f"{id} ended in state {record.state}: {error!r}")
 
 
 def _named(state: str) -> str:

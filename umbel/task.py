@@ -45,6 +45,8 @@ class Task(Declared, Generic[P, R]):
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """Send a call with these arguments; see ``apply_async``."""
+        if self._checker is not None:
+            self._checker(*args, **kwargs)
         return self.send(args, kwargs, NO_OPTIONS)
 
     def delay_many(self, arguments: Iterable[Sequence[Any]]) -> list[AsyncResult[R]]:
@@ -69,11 +71,12 @@ class Task(Declared, Generic[P, R]):
         for options, ``EncodeError`` for an argument that cannot be written, ``PublishError`` when the broker did not
         take the message within ``broker_publish_timeout``. In every case nothing was sent.
         """
-        return self.send(args or (), kwargs or {}, NO_OPTIONS.with_(**options) if options else NO_OPTIONS)
+        given, named = () if args is None else args, {} if kwargs is None else kwargs
+        self.check(given, named)
+        return self.send(given, named, NO_OPTIONS.with_(**options) if options else NO_OPTIONS)
 
     def send(self, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions) -> AsyncResult[R]:
-        """As ``apply_async``, with the options as a value."""
-        self.check(args, kwargs)
+        """As ``apply_async``, with the options as a value, and arguments that were checked."""
         publisher = self.app.publisher
         route, message = publisher.prepare(self.name, args, kwargs, self.resolved(options))
         publisher.send(route, message)
@@ -120,7 +123,7 @@ class Task(Declared, Generic[P, R]):
         Arguments make the round trip through the serializer, so that what passes here passes there. Raises as
         ``apply_async``.
         """
-        given, named = args or (), kwargs or {}
+        given, named = () if args is None else args, {} if kwargs is None else kwargs
         self.check(given, named)
         _, message = self.app.publisher.prepare(self.name, given, named, self.resolved(NO_OPTIONS.with_(**options)))
         return run_here(self, message, throw=throw)
@@ -192,6 +195,7 @@ class Call(Generic[P, R]):
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """Send it; raises as ``Task.apply_async``."""
+        self.task.check(args, kwargs)
         return self.task.send(args, kwargs, self._options)
 
     def delay_many(self, arguments: Iterable[Sequence[Any]]) -> list[AsyncResult[R]]:

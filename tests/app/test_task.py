@@ -4,12 +4,22 @@ from typing import Any
 
 import pytest
 
-from umbel import current
+from umbel import bridge, current
 from umbel.app import Umbel
-from umbel.errors import ConfigurationError, EncodeError, Ignore, NoResultBackend, Reject, UmbelError, UnknownOption
-from umbel.model import Message, Route
+from umbel.errors import (
+    ConfigurationError,
+    EncodeError,
+    Ignore,
+    NoResultBackend,
+    Reject,
+    TaskFailed,
+    UmbelError,
+    UnknownOption,
+)
+from umbel.model import Message, Record, Route
 from umbel.request import Request
 from umbel.task import Task
+from umbel.wire import results
 
 
 class Caught:
@@ -198,3 +208,12 @@ def test_a_state_given_with_an_id_is_stored_from_anywhere() -> None:
     declare(app).update_state("some-id", state="HALF", meta={"done": 1})
     result = app.result("some-id")
     assert (result.state, result.info) == ("HALF", {"done": 1})
+
+
+def test_what_would_end_the_caller_is_not_raised_as_it_is() -> None:
+    app = Umbel("shop", broker="memory://task-exits", set_as_current=False)
+    record = Record(id="gone", state="FAILURE", value=SystemExit("leaving"))
+    bridge.get().run(app.backend.store([results.seal(record)]))
+    with pytest.raises(TaskFailed, match="SystemExit"):
+        app.result("gone").get()
+    assert isinstance(app.result("gone").get(propagate=False), SystemExit)

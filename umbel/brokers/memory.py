@@ -24,6 +24,8 @@ class MemoryBroker:
 
     def __init__(self, url: str, settings: Any = None) -> None:
         self.keeper = MemoryStore.named(name_of(url))
+        self.publish_now = self.keeper.publish
+        """As ``publish``, from any thread, inside or outside the context manager."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -37,10 +39,6 @@ class MemoryBroker:
         """Queues need no making here."""
 
     async def publish(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
-        self.keeper.publish(messages)
-
-    def publish_now(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
-        """As ``publish``, from any thread, inside or outside the context manager."""
         self.keeper.publish(messages)
 
     async def consume(self, queues: Sequence[str], prefetch: int) -> MemoryConsumer:

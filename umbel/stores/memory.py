@@ -125,9 +125,10 @@ class MemoryStore:
         self.ring()
 
     def _put(self, messages: Iterable[tuple[Route, Envelope]]) -> None:
-        now = self.clock.now()
         for route, envelope in messages:
-            due = route.due if route.due is not None and route.due > now else None
+            due = route.due
+            if due is not None and due <= self.clock.now():
+                due = None
             self._place(Item(next(self._seq), route.queue, route.priority or 0, due, envelope))
 
     def _place(self, item: Item) -> None:
@@ -156,7 +157,8 @@ class MemoryStore:
     def claim(self, holder: Holder, room: int) -> list[Delivery]:
         """Hand out up to ``room`` messages: each queue its share, the queues taking turns in being first."""
         with self._lock:
-            self._promote(holder.queues)
+            if self._waiting:
+                self._promote(holder.queues)
             names = holder.queues[holder.turn :] + holder.queues[: holder.turn]
             holder.turn = (holder.turn + 1) % len(names)
             taken: list[Item] = []
@@ -193,6 +195,8 @@ class MemoryStore:
 
     def next_due(self, queues: Iterable[str]) -> float | None:
         """The unix time at which the next message of these queues comes due, if one waits."""
+        if not self._waiting:
+            return None
         with self._lock:
             return min((heap[0][0] for name in queues if (heap := self._waiting.get(name))), default=None)
 

@@ -27,6 +27,7 @@ _NOT_THE_USERS = RESERVED_HEADERS | FOREIGN_HEADERS
 _NOT_THE_USERS_PROPERTIES = PROPERTIES | {"delivery_mode"}
 _ABSENT: dict[str, Any] = dict.fromkeys(HEADERS)
 _NO_EMBED: dict[str, Any] = dict.fromkeys(LINKS)
+_NO_LIMITS = [None, None]
 _all_headers = itemgetter(*HEADERS)
 
 
@@ -90,7 +91,7 @@ def message_from(
             own = _users_headers(headers)
     _, task, id, shadow, eta, expires, group, group_index, retries, timelimit, *row = row
     root_id, parent_id, argsrepr, kwargsrepr, origin, ignore_result, nesting, stamped_headers, stamps = row
-    hard, soft = (None, None) if timelimit is None else _limits(timelimit)
+    hard, soft = (None, None) if timelimit is None or timelimit == _NO_LIMITS else _limits(timelimit)
     priority = properties.get("priority")
     reply_to = properties.get("reply_to")
     # The usual type is asked for in place: a call costs as much as all of this line.
@@ -98,7 +99,7 @@ def message_from(
         task if type(task) is str and task else _required("task", task),
         id if type(id) is str and id else _required("id", id),
         args if type(args) is list else _arguments(args),
-        _keywords(kwargs),
+        kwargs if type(kwargs) is dict and not kwargs else _keywords(kwargs),
         root_id if root_id is None or type(root_id) is str else _text("root_id", root_id),
         parent_id if parent_id is None or type(parent_id) is str else _text("parent_id", parent_id),
         group if group is None or type(group) is str else _text("group", group),
@@ -110,7 +111,9 @@ def message_from(
         soft,
         shadow if shadow is None or type(shadow) is str else _text("shadow", shadow),
         ignore_result if type(ignore_result) is bool else _boolean("ignore_result", ignore_result),
-        None if priority is None else _integer("priority", priority),
+        priority
+        if priority is None or (type(priority) is int and 0 <= priority < 10)
+        else _integer("priority", priority),
         reply_to if type(reply_to) is str else _text("reply_to", reply_to or ""),
         origin if type(origin) is str else _shown(origin),
         argsrepr if type(argsrepr) is str else _shown(argsrepr),
@@ -122,7 +125,7 @@ def message_from(
         _users_properties(properties),
         serializer,
         compression,
-        links_from(embed),
+        NO_LINKS if embed == _NO_EMBED else links_from(embed),
     )
 
 

@@ -20,6 +20,8 @@ from umbel.wire.reprs import safe_repr
 MAX_SIZE = 64 * 2**20
 """Bytes of a message, expanded, that are read unless the caller says otherwise."""
 
+_PLAIN = (tuple, list, dict)
+
 _NO_LINKS_TEXT = '{"callbacks": null, "errbacks": null, "chain": null, "chord": null}'
 
 
@@ -191,7 +193,9 @@ def _text(value: str | None) -> str:
 
 
 def _shown(text: str | None, value: Any) -> str:
-    return safe_repr(value) if text is None else text
+    if text is not None:
+        return text
+    return repr(value) if not value and type(value) in _PLAIN else safe_repr(value)
 
 
 def _body(message: Message) -> tuple[bytes, str, str]:

@@ -12,7 +12,7 @@ from umbel.worker.holding import TIMED_OUT, Certificate, Held, Holding
 from umbel.worker.limits import Limits
 from umbel.worker.loss import verdict_on_loss
 from umbel.worker.pace import Pace
-from umbel.worker.recycling import Recycling
+from umbel.worker.recycling import recycling
 from umbel.worker.runners import Runner
 from umbel.worker.settler import Report
 from umbel.worker.settling import Settling
@@ -43,7 +43,7 @@ class Fleet:
         self.done = 0
         """Deliveries reported so far."""
         self.feeding = True
-        self._recycling = Recycling(app.conf.worker_max_tasks_per_child, app.conf.worker_max_memory_per_child)
+        self._recycling = recycling(app.conf.worker_max_tasks_per_child, app.conf.worker_max_memory_per_child)
         self.limits = Limits(self._soft_limit, self._hard_limit)
 
     @property
@@ -69,7 +69,9 @@ class Fleet:
                 if (load == 0) is not idle_first or not runner.ready or runner.stopping:
                     continue
                 stalled = load > 0 and runner.board.started <= runner.seen
-                room = 0 if stalled else self._recycling.allowed(runner, 1 + ahead - load)
+                room = 0 if stalled else 1 + ahead - load
+                if self._recycling is not None:
+                    room = self._recycling.allowed(runner, room)
                 if room > 0 and (idle_first or room > ahead // 2):
                     share = -(-len(self._holding) // max(1, left))
                     self._give(runner, self._holding.next(min(room, max(1, share))))
@@ -139,14 +141,15 @@ class Fleet:
             held = runner.assigned.pop(report.number, None)
             if held is None:
                 continue
-            self.limits.ended(runner.number, report.number)
+            if self.limits.any:
+                self.limits.ended(runner.number, report.number)
             if not held.early:
                 settlements.append(Settlement(held.delivery, report.verdict, report.follow_ups, report.record))
             else:
                 self._settling.follow(report.follow_ups, report.record)
         self.done += len(reports)
         runner.done += len(reports)
-        if self._recycling.due(runner):
+        if runner.stopping or (self._recycling is not None and self._recycling.due(runner)):
             self.retire(runner)
         self._settling.settle(settlements)
         self._pace.learn(seconds, len(reports))

@@ -23,6 +23,8 @@ class Limits:
         self._soft: dict[_Key, float] = {}
         self._hard: dict[_Key, float] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self.any = False
+        """Whether anything that runs has a limit."""
 
     def watch(self, runner: int, number: int, soft: float | None, hard: float | None) -> None:
         """Delivery ``number`` of ``runner`` starts now; the limits are in seconds."""
@@ -31,13 +33,14 @@ class Limits:
             self._soft[runner, number] = now + soft
         if hard is not None:
             self._hard[runner, number] = now + hard
+        self.any = True
         self._arm()
 
     def ended(self, runner: int, number: int) -> None:
         """It has ended, one way or the other."""
-        if self._soft or self._hard:
-            self._soft.pop((runner, number), None)
-            self._hard.pop((runner, number), None)
+        self._soft.pop((runner, number), None)
+        self._hard.pop((runner, number), None)
+        self.any = bool(self._soft or self._hard)
 
     def close(self) -> None:
         """Forget all of them."""

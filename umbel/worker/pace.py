@@ -18,22 +18,17 @@ class Pace:
     def __init__(self, multiplier: int | None) -> None:
         self._multiplier = multiplier
         self._mean: float | None = None
+        self.ahead = 0 if multiplier is None else max(0, multiplier - 1)
+        """How many deliveries a runner may have beyond its slot."""
 
     def learn(self, seconds: float, count: int) -> None:
         """``count`` tasks took ``seconds`` together."""
         if count <= 0:
             return
         mean = seconds / count
-        self._mean = mean if self._mean is None else self._mean + _WEIGHT * (mean - self._mean)
-
-    @property
-    def ahead(self) -> int:
-        """How many deliveries a runner may have beyond its slot."""
-        if self._multiplier is not None:
-            return max(0, self._multiplier - 1)
-        if self._mean is None:
-            return 0
-        return DEEPEST if self._mean * DEEPEST <= AHEAD else int(AHEAD / self._mean)
+        self._mean = known = mean if self._mean is None else self._mean + _WEIGHT * (mean - self._mean)
+        if self._multiplier is None:
+            self.ahead = DEEPEST if known * DEEPEST <= AHEAD else int(AHEAD / known)
 
     def prefetch(self, runners: int) -> int:
         """How many unsettled deliveries the node asks for: what the runners may have, and as many in reserve."""

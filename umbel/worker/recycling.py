@@ -24,9 +24,14 @@ class Recycling:
 
     def due(self, runner: Runner) -> bool:
         """Whether it is to end once nothing runs in it."""
-        if runner.stopping or (self._tasks is not None and runner.done >= self._tasks):
+        if self._tasks is not None and runner.done >= self._tasks:
             return True
         return self._memory is not None and resident(runner.pid) > self._memory
+
+
+def recycling(tasks: int | None, memory: int | None) -> Recycling | None:
+    """The bounds, or None where there are none to keep."""
+    return None if tasks is None and memory is None else Recycling(tasks, memory)
 
 
 def resident(pid: int) -> int:

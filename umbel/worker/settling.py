@@ -70,7 +70,8 @@ class Settling:
             then, self._then = self._then, []
             self._busy = True
             try:
-                await self._send_loose()
+                if self._loose:
+                    await self._send_loose()
                 await self._write(batch)
             except StoreError as error:
                 if pause == _FIRST_PAUSE:
@@ -90,10 +91,9 @@ class Settling:
                 self._busy = False
 
     async def _send_loose(self) -> None:
-        if self._loose:
-            loose = list(self._loose)
-            await self._broker.publish(loose)
-            del self._loose[: len(loose)]
+        loose = list(self._loose)
+        await self._broker.publish(loose)
+        del self._loose[: len(loose)]
 
     async def _write(self, batch: list[Settlement | SealedRecord]) -> None:
         records = [entry for entry in batch if isinstance(entry, SealedRecord)]

@@ -11,10 +11,12 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import uuid
 
 from umbel.brokers.sqlite import SqliteBroker
+from umbel.errors import StoreError
 from umbel.model import ACK, Envelope, Route, SealedRecord, Settlement
 
 
@@ -106,7 +108,84 @@ def lock(path: str) -> None:
     connection.close()
 
 
-ACTORS = {"hold": hold, "run": run, "work": work, "publish": publish, "lock": lock}
+def intrude(url: str) -> None:
+    """Try to publish as a user who may not write there, and say what comes of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        # The other user may not reach the installed modules: a first use imports them all.
+        SqliteBroker(f"sqlite:///{folder}/umbel.db", {}).publish_now([(Route("q"), Envelope("plain", "id", b"", b""))])
+    broker = SqliteBroker(url, {})
+    if os.getuid() == 0:
+        os.setuid(65534)
+    try:
+        broker.publish_now([(Route("q"), Envelope("plain", "id", b"", b""))])
+    except StoreError as error:
+        say(error)
+
+
+def multiply(url: str, count: str) -> None:
+    """Publish ``count`` messages here, in a thread, and in each of three forked children, all at the same time."""
+    broker = SqliteBroker(url, {})
+
+    def work(name: str) -> None:
+        for number in range(int(count)):
+            broker.publish_now([(Route("q"), Envelope("plain", f"{name}-{number}", b"", b"x" * 500))])
+
+    work("before")
+    thread = threading.Thread(target=work, args=("thread",))
+    thread.start()
+    children = []
+    for child in range(3):
+        if not (pid := os.fork()):
+            work(f"child{child}")
+            os._exit(0)
+        children.append(pid)
+    work("parent")
+    thread.join()
+    say(*statuses(children))
+
+
+def statuses(children: list[int]) -> list[int]:
+    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+
+
+async def fork_while_consuming(url: str) -> None:
+    """Fork while a consumer's thread is at work; the child publishes, the parent goes on consuming."""
+    async with SqliteBroker(url, {}) as broker:
+        consumer = await broker.consume(["q"], 4)
+        children: list[int] = []
+        done = 0
+        async for batch in consumer:
+            await consumer.settle([Settlement(delivery, ACK) for delivery in batch])
+            done += len(batch)
+            if len(children) < 5:
+                if not (pid := os.fork()):
+                    broker.publish_now([(Route("q"), Envelope("plain", f"child-{done}", b"", b""))])
+                    os._exit(0)
+                children.append(pid)
+            if done == 105:
+                break
+        say(*statuses(children))
+        await consumer.close()
+
+
+def overwrite(path: str) -> None:
+    """Write zeros over the beginning of a file."""
+    with open(path, "r+b") as file:
+        file.write(bytes(64))
+    say("done")
+
+
+ACTORS = {
+    "hold": hold,
+    "run": run,
+    "work": work,
+    "publish": publish,
+    "lock": lock,
+    "intrude": intrude,
+    "multiply": multiply,
+    "fork_while_consuming": fork_while_consuming,
+    "overwrite": overwrite,
+}
 
 
 if __name__ == "__main__":

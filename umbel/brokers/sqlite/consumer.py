@@ -84,7 +84,7 @@ class SqliteConsumer:
     # -- called by the clerk, in its thread
 
     def _report(self, report: Report) -> bool:
-        return self._post(self._receive, report)
+        return self._post(self._receive, report) if report.calls or report.deliveries else not self._loop.is_closed()
 
     def _end(self, error: BaseException | None) -> None:
         self._post(self._finish, error)
@@ -102,12 +102,7 @@ class SqliteConsumer:
         for call, error in report.calls:
             assert isinstance(call, asyncio.Future)
             self._calls.discard(call)
-            if call.done():
-                continue
-            if error is None:
-                call.set_result(None)
-            else:
-                call.set_exception(error)
+            _conclude(call, error)
         if report.deliveries and not self._closing:
             self._inbox += report.deliveries
             self._news.set()
@@ -115,8 +110,17 @@ class SqliteConsumer:
     def _finish(self, error: BaseException | None) -> None:
         self._error = error
         for call in self._calls:
-            if not call.done():
-                call.set_result(None)
+            _conclude(call, error)
         self._calls.clear()
         self._gone.set()
         self._news.set()
+
+
+def _conclude(call: _Call, error: BaseException | None) -> None:
+    """End a call, unless its caller was cancelled meanwhile."""
+    if call.done():
+        return
+    if error is None:
+        call.set_result(None)
+    else:
+        call.set_exception(error)

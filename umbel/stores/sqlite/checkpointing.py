@@ -55,8 +55,7 @@ class Checkpoints:
         if not self._mutex.acquire(blocking=False):
             return False
         try:
-            os.makedirs(os.path.dirname(self._lock_path), exist_ok=True)
-            lock = FileLock.take(self._lock_path)
+            lock = self._lock()
             if lock is None and HAVE_LOCKS:
                 return False
             try:
@@ -66,6 +65,15 @@ class Checkpoints:
                     lock.release()
         finally:
             self._mutex.release()
+
+    def _lock(self) -> FileLock | None:
+        try:
+            os.makedirs(os.path.dirname(self._lock_path), exist_ok=True)
+            return FileLock.take(self._lock_path)
+        except OSError as error:
+            raise StoreError(
+                f"cannot lock {self._lock_path}: {error.strerror}; this user needs write permission there"
+            ) from error
 
     def run_aside(self, limit: int) -> None:
         """As ``run``, in a thread of its own if there is something to do; what goes wrong is logged."""

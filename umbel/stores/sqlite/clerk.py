@@ -183,8 +183,8 @@ class Clerk:
             self._refused(error)
 
     def _start_anew(self) -> None:
-        logger.error("%s: this node was taken for dead, or its file replaced; it starts anew", self._claims.store.path)
         self._claims.register()
+        logger.error("%s: this node was taken for dead, or the file replaced: starting anew", self._claims.store.path)
 
     def _do_chores(self) -> None:
         self._next_chores = time.monotonic() + CHORES

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import sqlite3
-import time
 
 from umbel.clock import Clock
 from umbel.errors import StoreError
@@ -20,8 +19,8 @@ HEARTBEAT = 10.0
 LEASE = 30.0
 """Seconds after which a node that proves nothing any more is given up."""
 
-_TRIES = 200
-_PAUSE = 0.001
+MOST_NODES = 10_000
+"""Numbers that are tried in a row."""
 
 
 class Presence:
@@ -39,20 +38,24 @@ class Presence:
         """A new node; inside a transaction, and made void by ``leave`` when that is undone.
 
         Whoever looks for dead nodes decides inside a transaction too, and so never sees a row without its lock.
-        Raises ``StoreError`` when the file cannot be made or locked.
+        Raises ``StoreError`` when no lock file can be made.
         """
         connection.execute(NODES["release_orphans"])
         row = (socket.gethostname(), os.getpid(), clock.boot_id(), clock.boot(), clock.now())
-        number = connection.execute(NODES["register"], row).lastrowid
-        assert number is not None
-        path = os.path.join(folder, str(number))
         try:
             os.makedirs(folder, exist_ok=True)
-            return cls(number, folder, _take(path) if HAVE_LOCKS else None, clock)
+            for _ in range(MOST_NODES):
+                number = connection.execute(NODES["register"], row).lastrowid or 0
+                lock = FileLock.take(os.path.join(folder, str(number)))
+                if lock is not None or not HAVE_LOCKS:
+                    return cls(number, folder, lock, clock)
+                # The number is taken: by a node of a file that had this name before, or by a look at what it left.
+                connection.execute(NODES["strike_out"], (number,))
         except OSError as error:
             raise StoreError(
-                f"cannot make the lock file {path}: {error.strerror}; this user needs write permission for {folder}"
+                f"cannot make a lock file in {folder}: {error.strerror}; this user needs write permission there"
             ) from error
+        raise StoreError(f"{MOST_NODES} lock files in {folder} are locked; no other program may use this folder")
 
     def lifeline(self, runner: int) -> str:
         """The path of the file that this node's runner locks for its life."""
@@ -81,13 +84,3 @@ class Presence:
                 if runner is not None:
                     runner.release(remove=True)
         self._lock.release(remove=True)
-
-
-def _take(path: str) -> FileLock:
-    """The lock on a file that is this node's alone, though somebody may be looking whether it is a dead one's."""
-    for _ in range(_TRIES):
-        lock = FileLock.take(path)
-        if lock is not None:
-            return lock
-        time.sleep(_PAUSE)
-    raise StoreError(f"{path} is locked by another process: no other program may use this folder")

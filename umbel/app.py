@@ -15,6 +15,7 @@ from umbel.ports import Broker, ResultBackend
 from umbel.publisher import Publisher
 from umbel.registry import TaskRegistry
 from umbel.result import AsyncResult
+from umbel.revoking import revoke
 from umbel.serial import accepted
 from umbel.settings.loader import Settings
 from umbel.task import Task, from_function
@@ -160,6 +161,10 @@ class Umbel:
     def result(self, task_id: str) -> AsyncResult[Any]:
         """The result of the task of that id, whoever sent it."""
         return AsyncResult(task_id, self)
+
+    def revoke(self, task_ids: str | Iterable[str], *, terminate: bool = False) -> None:
+        """Take calls back, whoever sent them; ``terminate=True`` stops those that run: ``umbel.revoking.revoke``."""
+        revoke(self, task_ids, terminate=terminate)
 
     # -- modules ------------------------------------------------------------------------------------------------
 

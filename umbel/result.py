@@ -11,6 +11,7 @@ from umbel import current
 from umbel.errors import NoResultBackend, StoreError, TaskFailed, TimeoutError, UmbelError
 from umbel.model import EXCEPTION_STATES, FINAL_STATES, Record, State
 from umbel.ports import ResultBackend
+from umbel.revoking import revoke
 from umbel.wire import results
 from umbel.wiring import App
 
@@ -146,6 +147,10 @@ class AsyncResult(Generic[R]):
         if record.state in EXCEPTION_STATES and propagate:
             _raise(self.id, record)
         return cast("R", record.value)
+
+    def revoke(self, *, terminate: bool = False) -> None:
+        """Take the call back; ``terminate=True`` stops it, too, if it runs. See ``umbel.revoking.revoke``."""
+        revoke(self.app, self.id, terminate=terminate)
 
     def forget(self) -> None:
         """Drop what the store keeps of this task. A task that has not ended will still store its result."""

@@ -48,9 +48,6 @@ def test_a_limit_of_the_settings_holds_for_all(shop: Shop) -> None:
 
 @pytest.mark.parametrize("pool", ["processes", "solo"])
 def test_a_soft_limit_is_raised_in_the_task_which_may_tidy_up(shop: Shop, pool: str) -> None:
-    if pool == "solo":
-        module = shop.folder / "shop.py"
-        module.write_text(module.read_text().replace("(time_limit=", "(soft_time_limit="))
     shop.worker("-P", pool)
     assert shop.get(shop.send("softly", "caught")) == "tidied up"
     with pytest.raises(SoftTimeLimitExceeded):

@@ -38,7 +38,7 @@ def test_a_multiplier_pins_it() -> None:
 
 def test_what_was_handed_out_and_not_started_comes_first_again() -> None:
     holding = Holding()
-    holding.take([delivery("a"), delivery("b"), delivery("c")])
+    holding.take(Held(delivery(name)) for name in "abc")
     first = holding.next(2)
     assert [held.delivery.envelope.id for held in first] == ["a", "b"]
     holding.put_back(first)

@@ -70,8 +70,12 @@ class Board:
         self._words[_FINISHED] = number
 
     def void(self, upto: int) -> int:
-        """Node: nothing up to ``upto`` may be started any more; gives the highest number that was."""
-        self._words[_VOID] = upto
+        """Node: nothing up to ``upto`` may be started any more; gives the highest number that was.
+
+        What was taken back once stays so, whatever later calls say.
+        """
+        if upto > self._words[_VOID]:
+            self._words[_VOID] = upto
         with self._fence:
             pass
         return self._words[_STARTED]

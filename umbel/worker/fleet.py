@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from umbel.model import ACK, Settlement
-from umbel.worker.holding import TIMED_OUT, Certificate, Held, Holding
+from umbel.worker.holding import REVOKED, TERMINATED, TIMED_OUT, Certificate, Held, Holding
 from umbel.worker.limits import Limits
 from umbel.worker.loss import verdict_on_loss
 from umbel.worker.pace import Pace
@@ -16,6 +16,7 @@ from umbel.worker.recycling import recycling
 from umbel.worker.runners import Runner
 from umbel.worker.settler import Report
 from umbel.worker.settling import Settling
+from umbel.worker.suspects import Suspects
 
 logger = logging.getLogger("umbel.worker")
 
@@ -44,6 +45,8 @@ class Fleet:
         """Deliveries reported so far."""
         self.feeding = True
         self._recycling = recycling(app.conf.worker_max_tasks_per_child, app.conf.worker_max_memory_per_child)
+        self.suspects: Suspects | None = None
+        """Told when a runner is free and when a suspect has ended; the node sets it."""
         self.limits = Limits(self._soft_limit, self._hard_limit)
 
     @property
@@ -66,7 +69,7 @@ class Fleet:
         for idle_first in (True, False):
             for runner in self.runners.values():
                 load = len(runner.assigned)
-                if (load == 0) is not idle_first or not runner.ready or runner.stopping:
+                if (load == 0) is not idle_first or not runner.ready or runner.stopping or runner.suspect:
                     continue
                 stalled = load > 0 and runner.board.started <= runner.seen
                 room = 0 if stalled else 1 + ahead - load
@@ -76,6 +79,41 @@ class Fleet:
                     share = -(-len(self._holding) // max(1, left))
                     self._give(runner, self._holding.next(min(room, max(1, share))))
                 left -= 1
+
+    def idle(self) -> int:
+        """How many runners have nothing to do."""
+        return sum(1 for _ in self._idle()) if self.feeding else 0
+
+    def _idle(self) -> Iterator[Runner]:
+        for runner in self.runners.values():
+            if runner.ready and not runner.stopping and not runner.assigned:
+                yield runner
+
+    def give_alone(self, held: Held) -> None:
+        """Give ``held`` to an idle runner, which gets nothing else until it has reported; else it waits in line."""
+        runner = next(self._idle(), None)
+        if runner is None:
+            self._holding.put_back([held])
+            return
+        runner.suspect = True
+        self._give(runner, [held])
+
+    def revoke(self, task_id: str, terminate: bool) -> None:
+        """Do not start this task; ``terminate`` stops it if it runs."""
+        for runner in list(self.runners.values()):
+            number = next((n for n, held in runner.assigned.items() if held.delivery.envelope.id == task_id), None)
+            if number is None:
+                continue
+            if number > runner.board.started:
+                self._holding.put_back(self.take_back(runner))
+            if number in runner.assigned:
+                if terminate:
+                    self.end(runner.number, number, Certificate(TERMINATED, "terminated"))
+                return
+        held = self._holding.find(task_id)
+        if held is not None and held.certificate is None:
+            held.certificate = Certificate(REVOKED, "revoked")
+        self.feed()
 
     def _give(self, runner: Runner, deliveries: list[Held]) -> None:
         jobs = []
@@ -130,6 +168,11 @@ class Fleet:
                 self.limits.watch(runner.number, number, soft, hard)
         elif kind == "ready":
             runner.ready = True
+        self._freed()
+
+    def _freed(self) -> None:
+        if self.suspects is not None:
+            self.suspects.freed()
         self.feed()
         self.changed.set()
 
@@ -143,6 +186,9 @@ class Fleet:
                 continue
             if self.limits.any:
                 self.limits.ended(runner.number, report.number)
+            if held.suspect and self.suspects is not None:
+                runner.suspect = False
+                self.suspects.ended(held.delivery.envelope.id)
             if not held.early:
                 settlements.append(Settlement(held.delivery, report.verdict, report.follow_ups, report.record))
             else:
@@ -223,5 +269,4 @@ class Fleet:
             )
         self._holding.put_back([*victims, *others])
         self._on_lost(runner)
-        self.feed()
-        self.changed.set()
+        self._freed()

@@ -10,31 +10,34 @@ from umbel.model import Delivery
 
 
 class Certificate(NamedTuple):
-    """How a delivery ended that no runner can report: ``kind`` is LOST, TIMED_OUT or REVOKED, ``bury`` makes it a dead
-    letter."""
+    """How a delivery ended that no runner can report.
+
+    ``kind`` is LOST, TIMED_OUT, REVOKED or TERMINATED; ``bury`` makes it a dead letter.
+    """
 
     kind: str
     reason: str
     bury: bool = False
 
 
-LOST, TIMED_OUT, REVOKED = "lost", "timed out", "revoked"
+LOST, TIMED_OUT, REVOKED, TERMINATED = "lost", "timed out", "revoked", "terminated"
 
 
 class Held:
     """One delivery in the node's hands.
 
     ``losses`` counts the runners that died while they ran it; ``early`` says that the broker has already forgotten it,
-    ``certificate`` how it is to be settled without running.
+    ``certificate`` how it is to be settled without running, ``suspect`` that a dead worker may have started it.
     """
 
-    __slots__ = ("certificate", "delivery", "early", "losses")
+    __slots__ = ("certificate", "delivery", "early", "losses", "suspect")
 
     def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery
         self.losses = 0
         self.early = False
         self.certificate: Certificate | None = None
+        self.suspect = False
 
 
 class Holding:
@@ -46,13 +49,20 @@ class Holding:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def take(self, deliveries: Iterable[Delivery]) -> None:
+    def take(self, held: Iterable[Held]) -> None:
         """New ones, behind those that wait."""
-        self._waiting.extend(map(Held, deliveries))
+        self._waiting.extend(held)
 
     def put_back(self, held: Iterable[Held]) -> None:
         """These were handed out and not started: in their order, before all others."""
         self._waiting.extendleft(reversed(list(held)))
+
+    def find(self, task_id: str) -> Held | None:
+        """The one of this task, if it waits here."""
+        for held in self._waiting:
+            if held.delivery.envelope.id == task_id:
+                return held
+        return None
 
     def next(self, count: int) -> list[Held]:
         """Up to ``count``, to hand out."""

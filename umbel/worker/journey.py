@@ -14,7 +14,7 @@ from umbel.model import Delivery, Failed, Message, Outcome, Revoked, dead
 from umbel.request import Request
 from umbel.wire import task_v2
 from umbel.worker.admission import admit
-from umbel.worker.holding import REVOKED, TIMED_OUT, Certificate
+from umbel.worker.holding import REVOKED, TERMINATED, TIMED_OUT, Certificate
 from umbel.worker.settler import Report, Settler
 
 logger = logging.getLogger("umbel.worker")
@@ -103,8 +103,8 @@ class Journey:
         """The end of a delivery that is not run (again), with everything that settling means."""
         reason = certificate.reason
         outcome: Outcome
-        if certificate.kind == REVOKED:
-            outcome = Revoked(reason, terminated=True)
+        if certificate.kind in (REVOKED, TERMINATED):
+            outcome = Revoked(reason, terminated=certificate.kind == TERMINATED)
         else:
             outcome = Failed(TimeLimitExceeded(reason) if certificate.kind == TIMED_OUT else WorkerLostError(reason))
         try:

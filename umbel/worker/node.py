@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from umbel.app import Umbel
 from umbel.errors import UmbelError
-from umbel.model import REQUEUE, Queue, Settlement
-from umbel.ports import Consumer
+from umbel.model import REQUEUE, Delivery, Queue, Settlement
+from umbel.ports import Broker, Consumer, Marks, ResultBackend
 from umbel.worker.fleet import STALL, Fleet
-from umbel.worker.holding import Held, Holding
+from umbel.worker.holding import REVOKED, Certificate, Held, Holding
 from umbel.worker.pace import Pace
 from umbel.worker.plan import Plan
+from umbel.worker.revocations import Order, Revocations
 from umbel.worker.runners import Runner
 from umbel.worker.settling import Settling
 from umbel.worker.shutdown import Shutdown
+from umbel.worker.suspects import Suspects
 
 logger = logging.getLogger("umbel.worker")
 
@@ -56,6 +58,8 @@ class Node:
         self._false_starts = 0
         self._failure: BaseException | None = None
         self._services: list[asyncio.Task[None]] = []
+        self._revocations: Revocations | None = None
+        self._suspects: Suspects | None = None
 
     async def serve(self) -> int:
         """Work until told to stop; gives the exit status: 0 after a warm end, 1 after a cold one or a failure."""
@@ -70,6 +74,7 @@ class Node:
             stack.push_async_callback(consumer.close)
             self._settling = Settling(broker, consumer, backend)
             self._fleet = Fleet(app, self._holding, self._settling, self._pace, self._lost)
+            await self._watch_marks(broker, backend)
             self._starter = self._make_starter(consumer, self._fleet)
             stack.push_async_callback(self._starter.close)
             try:
@@ -81,9 +86,23 @@ class Node:
             raise self._failure
         return 0 if clean else 1
 
+    async def _watch_marks(self, broker: Broker, backend: ResultBackend | None) -> None:
+        """Know what was revoked before anything is claimed; without marks nothing is revoked, and starts are counted
+        while this node lives."""
+        marks = broker if isinstance(broker, Marks) else backend
+        if not isinstance(marks, Marks):
+            return
+        app, known = self._app, asyncio.Event()
+        self._suspects = self._fleet.suspects = Suspects(marks, app.clock, self._fleet, app.conf.task_max_starts)
+        self._revocations = Revocations(marks, app.clock, self._ordered)
+        services = [asyncio.create_task(self._revocations.run(known.set)), asyncio.create_task(self._suspects.run())]
+        self._services += services
+        waiting = asyncio.create_task(known.wait())
+        await asyncio.wait({waiting, *services}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+
     async def _start(self, consumer: Consumer) -> None:
-        settling = asyncio.create_task(self._settling.run())
-        self._services.append(settling)
+        self._writing = asyncio.create_task(self._settling.run())
         await self._starter.open()
         for _ in range(self._plan.concurrency):
             await self._starter.start()
@@ -99,8 +118,27 @@ class Node:
 
     async def _claim(self, consumer: Consumer) -> None:
         async for deliveries in consumer:
-            self._holding.take(deliveries)
+            self._take(deliveries)
             self._fleet.feed()
+
+    def _take(self, deliveries: Sequence[Delivery]) -> None:
+        fresh = []
+        for delivery in deliveries:
+            held = Held(delivery)
+            if self._revocations is not None and self._revocations.of(delivery.envelope.id) is not None:
+                held.certificate = Certificate(REVOKED, "revoked")
+            elif delivery.redelivered and self._suspects is not None:
+                self._suspects.take([delivery])
+                continue
+            fresh.append(held)
+        self._holding.take(fresh)
+
+    def _ordered(self, task_id: str, order: Order) -> None:
+        """Somebody has revoked this task."""
+        delivery = None if self._suspects is None else self._suspects.pull(task_id)
+        if delivery is not None:
+            self._holding.put_back([Held(delivery)])
+        self._fleet.revoke(task_id, order.terminate)
 
     async def _tick(self, consumer: Consumer) -> None:
         while True:
@@ -115,7 +153,7 @@ class Node:
     async def _until_stopped(self) -> None:
         asked = asyncio.create_task(self.shutdown.wait(1))
         try:
-            done, _ = await asyncio.wait({asked, *self._services}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({asked, self._writing, *self._services}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             asked.cancel()
         for service in done - {asked}:
@@ -152,7 +190,7 @@ class Node:
     async def _end(self, consumer: Consumer) -> bool:
         """Warm: what runs may finish within the grace, the rest goes back. True when nothing had to be cut off."""
         self.shutdown.ask_first()
-        for service in self._services[1:]:
+        for service in self._services:
             service.cancel()
         with contextlib.suppress(UmbelError):
             await consumer.resize(0)
@@ -205,12 +243,12 @@ class Node:
         """Until everything is durable; a store that refuses for too long keeps its claims, and they return later."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _FLUSH_DEADLINE
-        while not self._settling.idle and not self._services[0].done():
+        while not self._settling.idle and not self._writing.done():
             if loop.time() > deadline:
                 logger.error("The store did not take the last settlements; those tasks will run again")
                 break
             await asyncio.sleep(0.005)
-        self._services[0].cancel()
+        self._writing.cancel()
 
     async def _wait_for_change(self, seconds: float) -> None:
         self._fleet.changed.clear()

@@ -41,7 +41,20 @@ class Link(Protocol):
 class Runner:
     """One runner: what it was given and has not reported, by number, in the order given."""
 
-    __slots__ = ("assigned", "board", "done", "given", "lifeline", "link", "number", "pid", "ready", "seen", "stopping")
+    __slots__ = (
+        "assigned",
+        "board",
+        "done",
+        "given",
+        "lifeline",
+        "link",
+        "number",
+        "pid",
+        "ready",
+        "seen",
+        "stopping",
+        "suspect",
+    )
 
     def __init__(self, number: int, pid: int, link: Link, board: Board, lifeline: str) -> None:
         self.number = number
@@ -55,6 +68,8 @@ class Runner:
         self.seen = 0
         self.ready = False
         self.stopping = False
+        self.suspect = False
+        """Whether it runs a message that a dead worker may have started: nothing else is given to it meanwhile."""
 
     @property
     def running(self) -> list[int]:

@@ -54,7 +54,10 @@ def act(root: Path) -> Iterator[Act]:
     yield start
     for actor in actors:
         actor.kill()
-        actor.communicate()
+        actor.wait()
+        for pipe in (actor.stdin, actor.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 def line(actor: Actor) -> list[str]:
@@ -67,8 +70,12 @@ def line(actor: Actor) -> list[str]:
 
 def finish(actor: Actor) -> list[list[str]]:
     """Tell an actor to end; the rest of its lines, in words."""
-    rest, _ = actor.communicate()
-    assert actor.returncode == 0
+    assert actor.stdin is not None
+    assert actor.stdout is not None
+    actor.stdin.close()
+    # Not communicate(): it would not see what readline() has read ahead.
+    rest = actor.stdout.read()
+    assert actor.wait() == 0
     return [line.split() for line in rest.splitlines()]
 
 

@@ -8,7 +8,6 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from umbel.clock import Clock, SystemClock
@@ -78,20 +77,25 @@ class SqliteStore:
 
     @classmethod
     def at(cls, location: Location, settings: Mapping[str, Any], clock: Clock | None = None) -> SqliteStore:
-        """The store of this file, the same one for everybody in this process; the first one's settings count."""
+        """The store of this file, the same one for everybody in this process.
+
+        The first one's settings count; the check of the file system is lifted for all when one asks for it.
+        """
         with _registry:
             store = _stores.get(location.path)
             if store is None:
                 timeout = float(settings.get("broker_publish_timeout", 5.0))
                 synchronous = str(settings.get("sqlite_synchronous", "NORMAL"))
                 store = _stores[location.path] = cls(location, timeout, synchronous, clock or SystemClock())
+            elif location.any_filesystem:
+                store._location = location
             return store
 
     # -- connections
 
     def seat(self, patience: float = 0.0) -> Seat:
         """A place for one more connection; its statements wait for locks so many seconds by themselves."""
-        return Seat(self.path, partial(connect, self._location, self.access.timeout, self._synchronous, patience))
+        return Seat(self.path, lambda: connect(self._location, self.access.timeout, self._synchronous, patience))
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """As ``Access.read``, on a connection for everybody."""

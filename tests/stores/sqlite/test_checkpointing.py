@@ -1,0 +1,118 @@
+"""When the log is moved into the file, and by whom."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.stores.sqlite.conftest import Act, line, messages
+from umbel.brokers.sqlite import SqliteBroker
+from umbel.errors import StoreError
+from umbel.model import ACK
+from umbel.stores.sqlite import claims
+from umbel.stores.sqlite import store as stores
+from umbel.stores.sqlite.checkpointing import NODE_LIMIT
+from umbel.stores.sqlite.store import SIZE_CHECK_EVERY, SqliteStore
+from umbel.testing.conformance.harness import listening, settle_all, until
+
+
+@pytest.fixture
+def log(path: Path, broker: SqliteBroker) -> Path:
+    """The log of a store with some messages."""
+    for _ in range(20):
+        broker.publish_now(messages(10))
+    log = Path(f"{path}-wal")
+    assert log.stat().st_size > 100_000
+    return log
+
+
+async def is_small(log: Path) -> bool:
+    return os.path.getsize(log) < 50_000
+
+
+def test_a_log_that_has_grown_is_emptied_and_nothing_is_lost(store: SqliteStore, log: Path) -> None:
+    assert store.checkpoints.due(100_000)
+    assert store.checkpoints.run(100_000)
+    assert log.stat().st_size == 0
+    assert not store.checkpoints.due(1)
+    assert store.size("q") == 200
+
+
+def test_a_small_log_is_left_alone(store: SqliteStore, log: Path) -> None:
+    size = log.stat().st_size
+    assert store.checkpoints.run(NODE_LIMIT)
+    assert log.stat().st_size == size
+
+
+def test_while_another_process_is_at_it_nothing_is_done(store: SqliteStore, log: Path, act: Act) -> None:
+    os.makedirs(store.folder)
+    other = act("run", os.path.join(store.folder, "checkpoint"))
+    assert line(other) == ["locked"]
+    assert not store.checkpoints.run(1)
+    assert log.stat().st_size > 0
+    other.kill()
+    other.wait()
+    assert store.checkpoints.run(1)
+
+
+def test_while_another_thread_is_at_it_nothing_is_done(store: SqliteStore, log: Path) -> None:
+    with store.checkpoints._mutex:
+        assert not store.checkpoints.run(1)
+    assert store.checkpoints.run(1)
+
+
+def test_a_reader_in_the_way_is_not_waited_for(store: SqliteStore, log: Path, broker: SqliteBroker) -> None:
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM messages").fetchone()
+        broker.publish_now(messages(1))
+        assert not store.checkpoints.run(1)
+        broker.publish_now(messages(1))
+    assert store.checkpoints.run(1)
+    assert store.size("q") == 202
+
+
+def test_what_cannot_be_locked_is_told_and_aside_it_is_logged(
+    store: SqliteStore, log: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Path(store.folder).write_text("in the way")
+    with pytest.raises(StoreError, match="cannot lock"):
+        store.checkpoints.run(1)
+    with caplog.at_level(logging.WARNING, "umbel.stores"):
+        store.checkpoints._run_logged(1)
+    assert "could not be moved into the file" in caplog.text
+
+
+def test_without_file_locks_the_write_lock_is_enough(
+    store: SqliteStore, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("umbel.stores.sqlite.checkpointing.HAVE_LOCKS", False)
+    monkeypatch.setattr("umbel.stores.sqlite.locks.HAVE_LOCKS", False)
+    assert store.checkpoints.run(1)
+    assert log.stat().st_size == 0
+
+
+async def test_a_consuming_node_empties_a_log_that_has_grown(
+    broker: SqliteBroker, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "NODE_LIMIT", 50_000)
+
+    async with broker, listening(await broker.consume(["q"], 500)) as ear:
+        await settle_all(ear.consumer, await ear.hears(200), ACK)
+        await until(partial(is_small, log))
+
+
+async def test_where_no_node_is_a_publisher_does_it(
+    broker: SqliteBroker, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "SAFETY_LIMIT", 50_000)
+
+    for _ in range(SIZE_CHECK_EVERY):
+        broker.publish_now(messages(1))
+    await until(partial(is_small, log))

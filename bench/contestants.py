@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from bench.processes import Stuck, Tree
+from bench.processes import Stuck, Tree, plain_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -79,8 +78,7 @@ class Contestant:
             "BENCH_RESULTS": "1" if self.results else "0",
             "BENCH_PAUSE": str(self.pause),
         }
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("UMBEL_")}
-        return {**clean, **ours, "UMBEL_HOME": str(self.home), "PYTHONPATH": str(ROOT)}
+        return {**plain_environment(), **ours, "UMBEL_HOME": str(self.home), "PYTHONPATH": str(ROOT)}
 
 
 def answer(child: subprocess.Popen[str]) -> Any:

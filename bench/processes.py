@@ -13,10 +13,17 @@ from types import TracebackType
 from typing import Self
 
 TICKS = os.sysconf("SC_CLK_TCK")
+UNUSUAL = ("UMBEL_", "PYTHON")
+"""How names of environment variables begin that would make a measurement another one than on the next machine."""
 
 
 class Stuck(Exception):
     """Something did not happen in time; the message ends with what the processes wrote."""
+
+
+def plain_environment() -> dict[str, str]:
+    """This process's environment without what changes umbel or Python, such as an order to keep no bytecode."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(UNUSUAL)}
 
 
 class Tree:

@@ -13,8 +13,10 @@ from umbel._version import __version__
 
 NAMES = {
     "AsyncResult": "umbel.result",
+    "Backoff": "umbel.retry",
     "Ignore": "umbel.errors",
     "Reject": "umbel.errors",
+    "Retry": "umbel.errors",
     "State": "umbel.model",
     "Task": "umbel.task",
     "TimeoutError": "umbel.errors",

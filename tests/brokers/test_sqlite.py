@@ -10,6 +10,8 @@ import pytest
 from umbel.backends.sqlite import SqliteBackend
 from umbel.brokers.sqlite import SqliteBroker
 from umbel.ports import Broker, ResultBackend
+from umbel.stores.sqlite import checkpointing, locks, lookout, presence, reaper
+from umbel.stores.sqlite.ear import Blind
 from umbel.testing.conformance.broker import BrokerConformance, ImmediateConformance
 from umbel.testing.conformance.consumer import ConsumerConformance
 from umbel.testing.conformance.keeping import KeepingConformance
@@ -36,6 +38,23 @@ class TestSqliteImmediate(OnSqlite, ImmediateConformance):
 
 class TestSqliteConsumer(OnSqlite, ConsumerConformance):
     pass
+
+
+class TestSqliteConsumerThatHearsNothing(OnSqlite, ConsumerConformance):
+    """As on a system that does not tell of writes: there the file is looked at instead."""
+
+    @pytest.fixture(autouse=True)
+    def blind(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(lookout, "ear_on", lambda path: Blind())
+
+
+class TestSqliteConsumerWithoutFileLocks(OnSqlite, ConsumerConformance):
+    """As on a system without POSIX locks: there rows that are renewed prove that a node lives."""
+
+    @pytest.fixture(autouse=True)
+    def lockless(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for module in (checkpointing, locks, presence, reaper):
+            monkeypatch.setattr(module, "HAVE_LOCKS", False)
 
 
 class TestSqliteKeeping(OnSqlite, KeepingConformance):

@@ -18,6 +18,7 @@ import uuid
 from umbel.brokers.sqlite import SqliteBroker
 from umbel.errors import StoreError
 from umbel.model import ACK, Envelope, Route, SealedRecord, Settlement
+from umbel.stores.sqlite.locks import FileLock
 
 
 def say(*words: object) -> None:
@@ -175,7 +176,26 @@ def overwrite(path: str) -> None:
     say("done")
 
 
+def try_lock(path: str) -> None:
+    """Say whether the lock on a file can be had."""
+    say("refused" if FileLock.take(path) is None else "locked")
+
+
+def lock_and_fork(path: str) -> None:
+    """Hold a lock; let a forked child ask for it and end."""
+    lock = FileLock.take(path)
+    assert lock is not None
+    if not (pid := os.fork()):
+        say("child", "refused" if FileLock.take(path) is None else "locked")
+        lock.release(remove=True)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    sys.stdin.read()
+
+
 ACTORS = {
+    "try_lock": try_lock,
+    "lock_and_fork": lock_and_fork,
     "hold": hold,
     "run": run,
     "work": work,

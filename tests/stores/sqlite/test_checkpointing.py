@@ -6,7 +6,6 @@ import logging
 import os
 import sqlite3
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,10 +29,6 @@ def log(path: Path, broker: SqliteBroker) -> Path:
     log = Path(f"{path}-wal")
     assert log.stat().st_size > 100_000
     return log
-
-
-async def is_small(log: Path) -> bool:
-    return os.path.getsize(log) < 50_000
 
 
 def test_a_log_that_has_grown_is_emptied_and_nothing_is_lost(store: SqliteStore, log: Path) -> None:
@@ -99,20 +94,27 @@ def test_without_file_locks_the_write_lock_is_enough(
 
 
 async def test_a_consuming_node_empties_a_log_that_has_grown(
-    broker: SqliteBroker, log: Path, monkeypatch: pytest.MonkeyPatch
+    broker: SqliteBroker, store: SqliteStore, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claims, "NODE_LIMIT", 50_000)
+    assert store.checkpoints.due(50_000)
+
+    async def emptied() -> bool:
+        return not store.checkpoints.due(50_000)
 
     async with broker, listening(await broker.consume(["q"], 500)) as ear:
         await settle_all(ear.consumer, await ear.hears(200), ACK)
-        await until(partial(is_small, log))
+        await until(emptied)
 
 
 async def test_where_no_node_is_a_publisher_does_it(
-    broker: SqliteBroker, log: Path, monkeypatch: pytest.MonkeyPatch
+    broker: SqliteBroker, store: SqliteStore, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stores, "SAFETY_LIMIT", 50_000)
 
+    async def emptied() -> bool:
+        return not store.checkpoints.due(50_000)
+
     for _ in range(SIZE_CHECK_EVERY):
         broker.publish_now(messages(1))
-    await until(partial(is_small, log))
+    await until(emptied)

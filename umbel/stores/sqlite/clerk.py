@@ -70,7 +70,7 @@ class Clerk:
         self._retry_at = 0.0
         self._next_complaint = 0.0
         self._next_chores = 0.0
-        self._thread = threading.Thread(target=self._run, name="umbel-sqlite-consumer", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"umbel-consumer {claims.store.path}", daemon=True)
 
     # -- called from the loop
 

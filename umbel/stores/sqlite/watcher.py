@@ -95,10 +95,8 @@ class Watcher:
             self._joined = True
             if self._lookout is None:
                 self._lookout = Lookout(self._access, self._seat)
-                thread = threading.Thread(
-                    target=self._run, args=(self._lookout,), name="umbel-sqlite-watcher", daemon=True
-                )
-                thread.start()
+                name = f"umbel-watcher {self._access.path}"
+                threading.Thread(target=self._run, args=(self._lookout,), name=name, daemon=True).start()
             self._lookout.ring()
         return watch
 

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from umbel.brokers.sqlite import SqliteBroker
+from umbel.brokers.sqlite.consumer import SqliteConsumer
 from umbel.model import Envelope, Route
+from umbel.stores.sqlite.seats import Seat
 from umbel.stores.sqlite.store import SqliteStore
 
 Actor = subprocess.Popen[str]
@@ -86,3 +88,9 @@ def messages(count: int) -> list[tuple[Route, Envelope]]:
 def query(store: SqliteStore, statement: str) -> list[tuple[Any, ...]]:
     """What one statement gives; it may write."""
     return store.write(lambda connection: connection.execute(statement).fetchall())
+
+
+def seat_of(consumer: object) -> Seat:
+    """Where a consumer's own connection is."""
+    assert isinstance(consumer, SqliteConsumer)
+    return consumer._claims.seat

@@ -31,7 +31,7 @@ def table(tmp_path: Path) -> str:
 @pytest.mark.parametrize(
     ("path", "mount"),
     [
-        ("/home/ann/umbel.db", Mount("/", "ext4")),
+        ("/data/umbel.db", Mount("/", "ext4")),
         ("/srv/umbel.db", Mount("/", "ext4")),
         ("/srv/share/umbel.db", Mount("/srv/share", "nfs4")),
         ("/srv/shared/umbel.db", Mount("/", "ext4")),

@@ -76,12 +76,9 @@ class MemoryConsumer:
             room = self._prefetch - len(self._holder.held)
             if room > 0 and (batch := self._store.claim(self._holder, room)):
                 return batch
-            await self._bell.wait(self._nap() if room > 0 else None)
+            due = self._store.next_due(self._holder.queues) if room > 0 else None
+            await self._bell.wait(None if due is None else min(due - self._store.clock.now(), LONGEST_NAP))
         raise StopAsyncIteration
-
-    def _nap(self) -> float | None:
-        due = self._store.next_due(self._holder.queues)
-        return None if due is None else min(due - self._store.clock.now(), LONGEST_NAP)
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         self._store.settle(self._holder, settlements)

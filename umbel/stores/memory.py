@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from umbel.clock import Clock, SystemClock
 from umbel.errors import ConfigurationError
-from umbel.model import Delivery, Envelope, Route, SealedRecord, Settlement
+from umbel.model import Delivery, Envelope, Route, SealedRecord, Settlement, Verdict
 
 DEAD_LETTERS_KEPT = 100_000
 """Dead letters kept of each queue; the oldest go first."""
@@ -166,7 +166,12 @@ class MemoryStore:
                 self._take(name, -(-(room - len(taken)) // left), taken)
             for name in names:
                 self._take(name, room - len(taken), taken)
-            return [self._hand_out(holder, item) for item in taken]
+            batch = []
+            for item in taken:
+                receipt = next(_receipts)
+                holder.held[receipt] = item
+                batch.append(Delivery(item.envelope, item.queue, receipt, item.redelivered, item.priority))
+            return batch
 
     def _take(self, queue: str, most: int, into: list[Item]) -> None:
         heap = self._ready.get(queue)
@@ -175,12 +180,6 @@ class MemoryStore:
             most -= 1
         if heap is not None and not heap:
             del self._ready[queue]
-
-    @staticmethod
-    def _hand_out(holder: Holder, item: Item) -> Delivery:
-        receipt = next(_receipts)
-        holder.held[receipt] = item
-        return Delivery(item.envelope, item.queue, receipt, item.redelivered, item.priority)
 
     def _promote(self, queues: Iterable[str]) -> None:
         now = self.clock.now()
@@ -207,14 +206,15 @@ class MemoryStore:
                 item = holder.held.pop(settlement.delivery.receipt, None)
                 if item is None:
                     continue
-                self._apply(item, settlement)
-                self._put(settlement.follow_ups)
+                if settlement.verdict.kind != "ack":
+                    self._apply(item, settlement.verdict)
+                if settlement.follow_ups:
+                    self._put(settlement.follow_ups)
                 if settlement.record is not None:
                     self._write(settlement.record)
         self.ring()
 
-    def _apply(self, item: Item, settlement: Settlement) -> None:
-        verdict = settlement.verdict
+    def _apply(self, item: Item, verdict: Verdict) -> None:
         if verdict.kind == "requeue":
             item.redelivered = True
             self._place(item)

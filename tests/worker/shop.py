@@ -193,6 +193,23 @@ class Handled(Task[..., Any]):
 app.register_task(Handled())
 
 
+class Fatal(Task[..., Any]):
+    """A task that takes its process down, and whose handler does, too."""
+
+    name = "shop.fatal"
+
+    def run(self) -> None:
+        note("start fatal")
+        os._exit(3)
+
+    def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: str | None) -> None:
+        note("on_failure")
+        os._exit(4)
+
+
+app.register_task(Fatal())
+
+
 @app.task(bind=True, max_retries=2)
 def stubborn(self: Task[..., Any], works_at: int) -> str:
     note(f"try {self.request.retries}")

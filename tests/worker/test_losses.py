@@ -117,6 +117,16 @@ def test_what_a_killed_task_had_started_goes_with_it(shop: Shop) -> None:
     wait_until(lambda: not alive(child), "the end of the task's subprocess")
 
 
+def test_a_handler_that_kills_every_runner_does_not_keep_the_record_from_being_written(shop: Shop) -> None:
+    worker = shop.worker("-c", "1")
+    result = shop.send("fatal")
+    with pytest.raises(WorkerLostError, match="task_max_starts=3"):
+        shop.get(result)
+    assert (shop.count("start fatal"), shop.count("on_failure")) == (3, 2)
+    assert "settled by the node itself" in worker.text()
+    assert shop.get(shop.send("add", 1, 1)) == 2
+
+
 def test_neighbours_of_a_stopped_runner_are_done_by_others(shop: Shop) -> None:
     shop.worker("-c", "2")
     for result in [shop.send("nothing") for _ in range(300)]:

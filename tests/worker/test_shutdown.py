@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from tests.worker.process import PATIENCE, Shop, alive, wait_until
+from umbel.errors import WorkerLostError
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -48,6 +49,16 @@ def test_after_the_grace_what_still_runs_goes_back(shop: Shop) -> None:
     shop.wait_for_note("start a", 2)
     shop.go()
     assert shop.get(result) == "a"
+
+
+def test_a_task_acknowledged_early_that_is_cut_off_is_a_failure_and_nobody_waits_for_ever(shop: Shop) -> None:
+    worker = shop.worker("-c", "1", "--grace", "0.2")
+    result = shop.send("hold_early", "a")
+    shop.wait_for_note("start a")
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 1
+    with pytest.raises(WorkerLostError, match="acks_late is off"):
+        shop.get(result)
 
 
 def test_a_second_signal_gives_everything_back_now(shop: Shop) -> None:

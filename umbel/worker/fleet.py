@@ -7,7 +7,9 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from umbel.app import Umbel
 from umbel.model import ACK, Settlement
+from umbel.worker.epitaphs import TRIES, Epitaphs
 from umbel.worker.holding import REVOKED, TERMINATED, TIMED_OUT, Certificate, Held, Holding
 from umbel.worker.limits import Limits
 from umbel.worker.loss import verdict_on_loss
@@ -31,11 +33,18 @@ class Fleet:
     """
 
     def __init__(
-        self, app: Any, holding: Holding, settling: Settling, pace: Pace, on_lost: Callable[[Runner], None]
+        self,
+        app: Umbel,
+        holding: Holding,
+        settling: Settling,
+        epitaphs: Epitaphs,
+        pace: Pace,
+        on_lost: Callable[[Runner], None],
     ) -> None:
         self._app = app
         self._holding = holding
         self._settling = settling
+        self._epitaphs = epitaphs
         self._pace = pace
         self._on_lost = on_lost
         self.runners: dict[int, Runner] = {}
@@ -128,6 +137,7 @@ class Fleet:
             if jobs:
                 runner.link.run(jobs)
                 jobs = []
+            held.certified += 1
             runner.link.certify(number, held.delivery, held.certificate)
         if jobs:
             runner.link.run(jobs)
@@ -267,6 +277,9 @@ class Fleet:
                 why,
                 ", ".join(held.delivery.envelope.id for held in victims) or "nothing",
             )
+        for held in [held for held in victims if held.certified >= TRIES]:
+            victims.remove(held)
+            self._epitaphs.write(held)
         self._holding.put_back([*victims, *others])
         self._on_lost(runner)
         self._freed()

@@ -30,13 +30,15 @@ class Held:
     ``certificate`` how it is to be settled without running, ``suspect`` that a dead worker may have started it.
     """
 
-    __slots__ = ("certificate", "delivery", "early", "losses", "suspect")
+    __slots__ = ("certificate", "certified", "delivery", "early", "losses", "suspect")
 
     def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery
         self.losses = 0
         self.early = False
         self.certificate: Certificate | None = None
+        self.certified = 0
+        """How often its certificate was given to a runner."""
         self.suspect = False
 
 

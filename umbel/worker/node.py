@@ -12,8 +12,9 @@ from umbel.app import Umbel
 from umbel.errors import UmbelError
 from umbel.model import REQUEUE, Delivery, Queue, Settlement
 from umbel.ports import Broker, Consumer, Marks, ResultBackend
+from umbel.worker.epitaphs import Epitaphs
 from umbel.worker.fleet import STALL, Fleet
-from umbel.worker.holding import REVOKED, Certificate, Held, Holding
+from umbel.worker.holding import LOST, REVOKED, Certificate, Held, Holding
 from umbel.worker.pace import Pace
 from umbel.worker.plan import Plan
 from umbel.worker.revocations import Order, Revocations
@@ -58,6 +59,7 @@ class Node:
         self._false_starts = 0
         self._failure: BaseException | None = None
         self._services: list[asyncio.Task[None]] = []
+        self._replacing: set[asyncio.Task[None]] = set()
         self._revocations: Revocations | None = None
         self._suspects: Suspects | None = None
 
@@ -73,7 +75,8 @@ class Node:
             consumer = await broker.consume(plan.queues, self._prefetch)
             stack.push_async_callback(consumer.close)
             self._settling = Settling(broker, consumer, backend)
-            self._fleet = Fleet(app, self._holding, self._settling, self._pace, self._lost)
+            self._epitaphs = Epitaphs(app, plan.name, self._settling)
+            self._fleet = Fleet(app, self._holding, self._settling, self._epitaphs, self._pace, self._lost)
             await self._watch_marks(broker, backend)
             self._starter = self._make_starter(consumer, self._fleet)
             stack.push_async_callback(self._starter.close)
@@ -168,6 +171,7 @@ class Node:
             self._fail(UmbelError(f"{_FALSE_STARTS} runners in a row ended before they were ready; see their messages"))
             return
         task = asyncio.get_running_loop().create_task(self._replace(0.1 * 2**self._false_starts))
+        self._replacing.add(task)
         task.add_done_callback(self._replaced)
 
     async def _replace(self, pause: float) -> None:
@@ -177,6 +181,7 @@ class Node:
             await self._starter.start()
 
     def _replaced(self, task: asyncio.Task[None]) -> None:
+        self._replacing.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self._fail(task.exception() or UmbelError("a runner could not be started"))
 
@@ -236,7 +241,12 @@ class Node:
         runner.link.kill()
 
     def _give_back(self, held: Held) -> None:
-        if not held.early:
+        if held.early and held.certificate is None:
+            reason = "the worker was stopped before the task ended, which is not run again (acks_late is off)"
+            held.certificate = Certificate(LOST, reason)
+        if held.certificate is not None:
+            self._epitaphs.write(held)
+        else:
             self._settling.settle([Settlement(held.delivery, REQUEUE)])
 
     async def _flush(self) -> None:

@@ -133,21 +133,20 @@ class Settler:
         task_id = delivery.envelope.id
         reason = f"{type(error).__name__}: {error}"
         logger.error("Message [%s] from queue %s is a dead letter: %s", task_id or "no id", delivery.queue, reason)
-        return Report(number, dead(reason), self._plain(task_id, error) if task_id else None)
+        return Report(number, dead(reason), self.plain(task_id, error) if task_id else None)
 
     def unknown(self, number: int, delivery: Delivery, message: Message, error: Exception) -> Report:
         """The end of a message for a task that this worker does not have."""
         logger.error("Task %s[%s] is a dead letter: %s", message.task, message.id, error)
-        return Report(number, dead(f"NotRegistered: {message.task}"), self._plain(message.id, error))
+        return Report(number, dead(f"NotRegistered: {message.task}"), self.plain(message.id, error))
 
-    def _plain(self, task_id: str, error: Exception) -> SealedRecord | None:
+    def plain(self, task_id: str, error: Exception, state: State = State.FAILURE) -> SealedRecord | None:
+        """The record of an end of which only the task's id is known; None where no results are kept."""
         if not self._keeps_results:
             return None
         now = self._clock.now()
         done = datetime.fromtimestamp(now, self._zone)
-        return self._seal(
-            Record(id=task_id, state=State.FAILURE, value=error, date_done=done, worker=self._hostname), now
-        )
+        return self._seal(Record(id=task_id, state=state, value=error, date_done=done, worker=self._hostname), now)
 
     def _record(
         self, task: Declared, request: Request, state: State, value: Any, trace: str | None = None

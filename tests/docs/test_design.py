@@ -25,3 +25,10 @@ def test_the_floors_are_those_of_the_contract_in_their_order(root: Path) -> None
     (table,) = (table for table in tables(page) if table[0] == ["floor", "modules"])
     drawn = [set(quoted(modules)) for _, modules in table[1:]]
     assert drawn == contract(root), "the table of floors in docs/design.md has to follow the contract"
+
+
+def test_the_threads_have_the_names_that_the_page_gives_them(root: Path) -> None:
+    named = set(re.findall(r'"(umbel-\w+)"', (root / "docs" / "design.md").read_text()))
+    code = "".join(path.read_text() for path in (root / "umbel").rglob("*.py"))
+    assert {name for name in named if f'"{name}' not in code} == set()
+    assert len(named) >= 5

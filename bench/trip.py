@@ -15,7 +15,7 @@ def ask(bench: Bench) -> list[Answer]:
     count = bench.much(500, 50)
     measures = {name: partial(measure, module, count) for name, module in PEERS.items()}
     runs = bench.in_turns("round trip", {**measures, HASTY: partial(measure, PEERS["Huey"], count, pause=0.001)})
-    bar = Bar("≤", 1.2, "Huey")
+    bar = Bar("≤", 1.2, HASTY)
     return [
         Answer(question="round trip, p50", unit="ms", values=column(runs, "p50"), bar=bar),
         Answer(question="round trip, p99", unit="ms", values=column(runs, "p99")),

@@ -258,6 +258,14 @@ OPTIONS: dict[str, Option] = _declared(
         unit="KiB",
     ),
     Option(
+        "worker_deaf_timeout",
+        optional(seconds(zero=False)),
+        None,
+        "How long a runner process may not answer (stopped, or its task holds the interpreter's lock) before it is "
+        "killed and its task run again; None: as long as it likes.",
+        unit="seconds",
+    ),
+    Option(
         "worker_grace",
         seconds(zero=True),
         30.0,

@@ -10,6 +10,7 @@ from typing import Any
 from umbel.app import Umbel
 from umbel.model import ACK, Settlement
 from umbel.worker.epitaphs import TRIES, Epitaphs
+from umbel.worker.hearing import Hearing
 from umbel.worker.holding import REVOKED, TERMINATED, TIMED_OUT, Certificate, Held, Holding
 from umbel.worker.limits import Limits
 from umbel.worker.loss import verdict_on_loss
@@ -54,6 +55,7 @@ class Fleet:
         """Deliveries reported so far."""
         self.feeding = True
         self._recycling = recycling(app.conf.worker_max_tasks_per_child, app.conf.worker_max_memory_per_child)
+        self.hearing = Hearing(app.conf.worker_deaf_timeout, self._too_deaf)
         self.suspects: Suspects | None = None
         """Told when a runner is free and when a suspect has ended; the node sets it."""
         self.limits = Limits(self._soft_limit, self._hard_limit)
@@ -176,6 +178,8 @@ class Fleet:
             number, soft, hard = payload
             if number in runner.assigned:
                 self.limits.watch(runner.number, number, soft, hard)
+        elif kind == "heard":
+            self.hearing.heard(runner)
         elif kind == "ready":
             runner.ready = True
         self._freed()
@@ -237,6 +241,11 @@ class Fleet:
 
     def _hard_limit(self, number: int, delivery: int) -> None:
         self.end(number, delivery, Certificate(TIMED_OUT, "the task ran beyond its hard time limit"))
+
+    def _too_deaf(self, runner: Runner, why: str) -> None:
+        self._holding.put_back(self.take_back(runner))
+        runner.link.kill()
+        logger.error("Runner %d (pid %d) %s", runner.number, runner.pid, why)
 
     def end(self, number: int, delivery: int, certificate: Certificate) -> None:
         """Kill runner ``number`` and settle what it runs so; what it had not started goes to others."""

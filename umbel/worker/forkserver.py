@@ -53,7 +53,10 @@ class ForkServer:
                         self._receive((selector, wake_read, wake_write))
 
     def _receive(self, to_close: tuple[Any, ...]) -> None:
-        data, fds, _, _ = socket.recv_fds(self._control, _RECEIVE, 16)
+        try:
+            data, fds, _, _ = socket.recv_fds(self._control, _RECEIVE, 16)
+        except OSError:
+            data, fds = b"", []
         if not data:
             os._exit(NODE_GONE)
         self._fds += fds

@@ -148,6 +148,7 @@ class Node:
             await asyncio.sleep(STALL if self._fleet.unsettled else _IDLE_TICK)
             self._starter.tick()
             self._fleet.unstall()
+            self._fleet.hearing.tick(self._fleet.runners.values())
             prefetch = self._pace.prefetch(max(1, self._plan.concurrency))
             if not self.shutdown.asked and (prefetch > self._prefetch or prefetch < self._prefetch // 2):
                 self._prefetch = prefetch

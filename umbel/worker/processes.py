@@ -58,6 +58,9 @@ class SocketLink(asyncio.Protocol):
     def acknowledged(self, number: int) -> None:
         self._send("acked", number)
 
+    def ask(self) -> None:
+        self._send("ask")
+
     def stop(self) -> None:
         self._send("stop")
 

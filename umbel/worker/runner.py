@@ -98,6 +98,8 @@ class NodeWire:
                     delivery = frames.whole_delivery(flat)
                     told = Certificate(*certificate)
                     pool.put([(number, functools.partial(journey.certify, number, delivery, told))])
+                elif kind == "ask":
+                    self.send("heard")
                 elif kind == "soft":
                     pool.interrupt(payload)
                 elif kind == "stop":

@@ -29,6 +29,10 @@ class Link(Protocol):
         """The broker has forgotten this delivery."""
         ...
 
+    def ask(self) -> None:
+        """Ask for an answer: a frame ``heard``."""
+        ...
+
     def stop(self) -> None:
         """End when everything given is done."""
         ...

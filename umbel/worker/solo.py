@@ -93,6 +93,9 @@ class Solo:
         """The soft limit of this delivery is over."""
         self._pool.interrupt(number)
 
+    def ask(self) -> None:
+        """A solo runner is heard as long as its process lives."""
+
     def acknowledged(self, number: int) -> None:
         """The broker has forgotten this delivery."""
         with self._gate:

@@ -17,6 +17,8 @@ UmbelError
  │   ├─ EncodeError          a value that the serializer cannot write
  │   ├─ DecodeError          bytes that are not a task message; names the field
  │   ├─ ContentDisallowed    a content type that is not accepted
+ │   ├─ SignatureError       a message that is not signed as security_signing_keys asks
+ │   ├─ SealError            a sealed body that no key here opens
  │   └─ SecurityError        a stored exception that names something which is no exception
  ├─ NotRegistered            (also a KeyError) no task of that name
  ├─ TaskFailed               the task ended in what must not be raised again: SystemExit, KeyboardInterrupt …
@@ -129,6 +131,14 @@ class DecodeError(WireError):
 
 class ContentDisallowed(WireError):
     """The content type is not among those accepted; the content was not looked at."""
+
+
+class SignatureError(WireError):
+    """The message is not signed, or not by a known key, or was altered, or is too old; its body was not looked at."""
+
+
+class SealError(WireError):
+    """The body is sealed and no key here opens it, or it was altered, or it belongs to another message."""
 
 
 class SecurityError(WireError):

@@ -79,7 +79,8 @@ class Message:
     """What a caller wants done.
 
     ``eta`` and ``expires`` are aware datetimes; the limits are seconds. ``headers`` are the user's own
-    headers. ``argsrepr`` and ``kwargsrepr`` are what logs and monitors show; None means "make them".
+    headers. ``argsrepr`` and ``kwargsrepr`` are what logs and monitors show; None means "make them". ``marks`` are
+    umbel's own headers, whose names begin with ``umbel_``: they stay with the message when it is sent on.
     """
 
     task: str
@@ -106,6 +107,7 @@ class Message:
     stamped_headers: Sequence[str] | None = None
     stamps: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, Any] | None = None
+    marks: Mapping[str, Any] = field(default_factory=dict)
     properties: Mapping[str, Any] = field(default_factory=dict)
     serializer: str = "json"
     compression: str | None = None

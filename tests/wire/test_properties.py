@@ -28,7 +28,8 @@ any_headers = st.fixed_dictionaries(
     optional=dict.fromkeys((*HEADERS, "compression"), any_json)
     | {"task": any_json | st.just("t"), "id": any_json | st.just("i")}
     | {"compression": any_json | st.sampled_from(["gzip", "bzip2", "lzma", "brotli", "zstd"])}
-    | {"eta": any_json | st.from_regex(r"\A[0-9:TZ.+-]{4,20}\Z")},
+    | {"eta": any_json | st.from_regex(r"\A[0-9:TZ.+-]{4,20}\Z")}
+    | dict.fromkeys(("umbel_life", "umbel_resent", "umbel_unknown_since", "umbel_sealed", "umbel_signature"), any_json),
 )
 
 
@@ -81,7 +82,19 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=8,
 )
-free_names = st.text().filter(lambda name: name not in RESERVED_HEADERS | FOREIGN_HEADERS)
+free_names = st.text().filter(
+    lambda name: name not in RESERVED_HEADERS | FOREIGN_HEADERS and not name.startswith("umbel_")
+)
+marks = st.fixed_dictionaries(
+    {},
+    optional={
+        "umbel_life": st.integers(0, 10**6),
+        "umbel_starts": st.integers(0, 10**6),
+        "umbel_resent": st.booleans(),
+        "umbel_unknown_since": st.integers(0, 10**10) | st.floats(0, 1e10),
+        "umbel_of_a_newer_version": json_values,
+    },
+)
 messages = st.builds(
     Message,
     task=names,
@@ -108,6 +121,7 @@ messages = st.builds(
     stamped_headers=st.none() | st.lists(st.text(), max_size=3),
     stamps=st.dictionaries(st.text(), json_values, max_size=3),
     headers=st.none() | st.dictionaries(free_names, json_values, min_size=1, max_size=3),
+    marks=marks,
     serializer=st.sampled_from(["json", "json", "pickle"]),
     compression=st.sampled_from([None, None, "gzip", "zstd"]),
     links=st.just(NO_LINKS)

@@ -10,6 +10,7 @@ from typing import Any
 
 from umbel.errors import DecodeError
 from umbel.model import NO_LINKS, Links, Message
+from umbel.wire import marks
 from umbel.wire.names import FOREIGN_HEADERS, HEADERS, LINKS, PROPERTIES, RESERVED_HEADERS
 from umbel.wire.reprs import safe_repr
 from umbel.wire.swift import maker
@@ -58,6 +59,7 @@ _message = maker(
         "stamped_headers",
         "stamps",
         "headers",
+        "marks",
         "properties",
         "serializer",
         "compression",
@@ -80,20 +82,16 @@ def message_from(
     Headers other than ``task`` and ``id`` may be absent. Raises ``DecodeError`` that names the field which is missing
     or of the wrong type.
     """
-    own = None
+    further = len(headers) > len(HEADERS)
     try:
         row = _all_headers(headers)
     except KeyError:
-        row = _all_headers({**_ABSENT, **headers})
-        own = _users_headers(headers)
-    else:
-        if len(headers) > len(HEADERS):
-            own = _users_headers(headers)
+        row, further = _all_headers({**_ABSENT, **headers}), True
+    own, ours = _further_headers(headers) if further else (None, {})
     _, task, id, shadow, eta, expires, group, group_index, retries, timelimit, *row = row
     root_id, parent_id, argsrepr, kwargsrepr, origin, ignore_result, nesting, stamped_headers, stamps = row
     hard, soft = (None, None) if timelimit is None or timelimit == _NO_LIMITS else _limits(timelimit)
-    priority = properties.get("priority")
-    reply_to = properties.get("reply_to")
+    priority, reply_to = properties.get("priority"), properties.get("reply_to")
     # The usual type is asked for in place: a call costs as much as all of this line.
     return _message(
         task if type(task) is str and task else _required("task", task),
@@ -111,9 +109,7 @@ def message_from(
         soft,
         shadow if shadow is None or type(shadow) is str else _text("shadow", shadow),
         ignore_result if type(ignore_result) is bool else _boolean("ignore_result", ignore_result),
-        priority
-        if priority is None or (type(priority) is int and 0 <= priority < 10)
-        else _integer("priority", priority),
+        priority if type(priority) is int and 0 <= priority < 10 else _priority(priority),
         reply_to if type(reply_to) is str else _text("reply_to", reply_to or ""),
         origin if type(origin) is str else _shown(origin),
         argsrepr if type(argsrepr) is str else _shown(argsrepr),
@@ -122,6 +118,7 @@ def message_from(
         None if stamped_headers is None else _texts("stamped_headers", stamped_headers),
         stamps if type(stamps) is dict else _table("stamps", stamps),
         own,
+        ours,
         _users_properties(properties),
         serializer,
         compression,
@@ -185,18 +182,30 @@ def _rare_moment(field: str, value: str) -> datetime:
     raise _wrong(field, value, "an ISO 8601 time")
 
 
-def _users_headers(headers: Mapping[str, Any]) -> dict[str, Any] | None:
+def _further_headers(headers: Mapping[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """The user's own headers, None without any, and umbel's marks."""
     if len(headers) > MAX_HEADERS:
         raise DecodeError("headers", f"{len(headers)} of them, at most {MAX_HEADERS} are read")
-    return {name: value for name, value in headers.items() if name not in _NOT_THE_USERS} or None
+    own, ours = {}, {}
+    for name, value in headers.items():
+        if name in _NOT_THE_USERS:
+            continue
+        if not name.startswith(marks.PREFIX):
+            own[name] = value
+        elif name not in marks.OF_THE_BYTES:
+            ours[name] = marks.read(name, value)
+    return own or None, ours
 
 
 def _users_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
-    if _NOT_THE_USERS_PROPERTIES.issuperset(properties) and properties.get("delivery_mode", 2) == 2:
+    # Compared only with its own kind: some typed values refuse to be compared.
+    mode = properties.get("delivery_mode", 2)
+    persistent = type(mode) is int and mode == 2
+    if persistent and _NOT_THE_USERS_PROPERTIES.issuperset(properties):
         return {}
     own = {name: value for name, value in properties.items() if name not in PROPERTIES}
-    if own.get("delivery_mode") == 2:
-        del own["delivery_mode"]
+    if persistent:
+        own.pop("delivery_mode", None)
     return own
 
 
@@ -258,6 +267,10 @@ def _integer(field: str, value: Any) -> int:
     if type(value) is not int or not -MAX_INTEGER <= value <= MAX_INTEGER:
         raise _wrong(field, value, "a whole number or null")
     return value
+
+
+def _priority(value: Any) -> int | None:
+    return None if value is None else _integer("priority", value)
 
 
 def _count(field: str, value: Any) -> int:

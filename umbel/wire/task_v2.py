@@ -11,14 +11,17 @@ from umbel import serial
 from umbel.errors import DecodeError, EncodeError, MissingExtra, WireError
 from umbel.model import NO_LINKS, Envelope, Links, Message
 from umbel.serial import write_json
-from umbel.wire import compression, task_v1
+from umbel.wire import compression, marks, task_v1
 from umbel.wire.envelope import Form, Letter, form_called, unpack
-from umbel.wire.fields import message_from
+from umbel.wire.fields import MAX_HEADERS, message_from
 from umbel.wire.names import HEADERS, LINKS, PROPERTIES, RESERVED_HEADERS
 from umbel.wire.reprs import safe_repr
 
 MAX_SIZE = 64 * 2**20
 """Bytes of a message, expanded, that are read unless the caller says otherwise."""
+
+MAX_USERS_HEADERS = MAX_HEADERS // 2
+"""A call with more headers of its own is refused; the rest is room for those of the message."""
 
 _PLAIN = (tuple, list, dict)
 
@@ -112,8 +115,9 @@ def headers_of(message: Message, compression_type: str | None = None) -> dict[st
         )
     )
     if message.headers:
-        _refuse_reserved("headers", message.headers, RESERVED_HEADERS)
-        headers.update(message.headers)
+        headers.update(_users_headers(message.headers))
+    if message.marks:
+        headers.update(marks.written(message.marks))
     if compression_type is not None:
         headers["compression"] = compression_type
     return headers
@@ -174,8 +178,9 @@ def _headers_text(message: Message, packing: str | None) -> str:
         f'"stamps":{write_json(dict(stamps), "stamps") if stamps else "{}"}'
     )
     if message.headers:
-        _refuse_reserved("headers", message.headers, RESERVED_HEADERS)
-        text += f",{write_json(dict(message.headers), 'headers')[1:-1]}"
+        text += f",{write_json(dict(_users_headers(message.headers)), 'headers')[1:-1]}"
+    if message.marks:
+        text += f",{write_json(dict(marks.written(message.marks)), 'marks')[1:-1]}"
     return f'{text},"compression":{quoted(packing)}}}' if packing is not None else f"{text}}}"
 
 
@@ -236,6 +241,18 @@ def _expiration(expires: datetime, now: float) -> str:
     if expires.tzinfo is None:
         expires = expires.replace(tzinfo=UTC)
     return str(max(0, round((expires.timestamp() - now) * 1000)))
+
+
+def _users_headers(headers: Mapping[str, Any]) -> Mapping[str, Any]:
+    _refuse_reserved("headers", headers, RESERVED_HEADERS)
+    if len(headers) > MAX_USERS_HEADERS:
+        raise EncodeError(f"headers: {len(headers)} of them, at most {MAX_USERS_HEADERS} can be sent")
+    for name in headers:
+        if isinstance(name, str) and name.startswith(marks.PREFIX):
+            raise EncodeError(
+                f"headers[{name!r}]: names that begin with {marks.PREFIX} are umbel's own; choose another"
+            )
+    return headers
 
 
 def _refuse_reserved(field: str, names: Mapping[str, Any], reserved: frozenset[str]) -> None:

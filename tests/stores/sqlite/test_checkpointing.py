@@ -17,6 +17,7 @@ from umbel.model import ACK
 from umbel.stores.sqlite import claims
 from umbel.stores.sqlite import store as stores
 from umbel.stores.sqlite.checkpointing import NODE_LIMIT
+from umbel.stores.sqlite.log import state_of
 from umbel.stores.sqlite.store import SIZE_CHECK_EVERY, SqliteStore
 from umbel.testing.conformance.harness import listening, settle_all, until
 
@@ -31,12 +32,56 @@ def log(path: Path, broker: SqliteBroker) -> Path:
     return log
 
 
-def test_a_log_that_has_grown_is_emptied_and_nothing_is_lost(store: SqliteStore, log: Path) -> None:
+def test_a_log_that_has_grown_is_moved_and_nothing_is_lost(
+    store: SqliteStore, broker: SqliteBroker, log: Path, path: Path
+) -> None:
     assert store.checkpoints.due(100_000)
     assert store.checkpoints.run(100_000)
+    assert not store.checkpoints.due(1)
+    assert path.stat().st_size > 50_000
+    size = log.stat().st_size
+    broker.publish_now(messages(1))
+    assert log.stat().st_size == size, "the log was not begun anew"
+    assert store.checkpoints.due(1)
+    assert not store.checkpoints.due(50_000)
+    assert store.size("q") == 201
+
+
+def test_its_room_on_the_disk_is_given_back_when_asked_for(store: SqliteStore, log: Path) -> None:
+    assert store.checkpoints.run(1, shrink=True)
     assert log.stat().st_size == 0
     assert not store.checkpoints.due(1)
+    assert store.checkpoints.run(1)
     assert store.size("q") == 200
+
+
+def test_each_round_of_the_log_is_copied_once_without_the_write_lock(
+    store: SqliteStore, broker: SqliteBroker, log: Path
+) -> None:
+    modes: list[str] = []
+    with store.checkpoints._seat as connection:
+        connection.set_trace_callback(lambda statement: modes.append(statement.partition("checkpoint")[2]))
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM messages").fetchone()
+        broker.publish_now(messages(1))
+        assert not store.checkpoints.run(1)
+    assert modes == ["(PASSIVE)", "(RESTART)"]
+    assert store.checkpoints.run(1)
+    assert modes[2:] == ["(RESTART)"]
+    assert store.checkpoints.run(1), "as another process would, which does not know that it was moved"
+    assert modes[3:] == ["(RESTART)"]
+    broker.publish_now(messages(1))
+    assert store.checkpoints.run(1)
+    assert modes[4:] == ["(PASSIVE)", "(RESTART)"]
+
+
+@pytest.mark.parametrize("content", [b"", b"short", bytes(32)])
+def test_a_log_that_was_hardly_begun_has_no_size_to_speak_of(tmp_path: Path, content: bytes) -> None:
+    assert state_of(str(tmp_path / "none")) is None
+    (tmp_path / "log").write_bytes(content)
+    state = state_of(str(tmp_path / "log"))
+    assert state is None or state.size == 32
 
 
 def test_a_small_log_is_left_alone(store: SqliteStore, log: Path) -> None:
@@ -90,7 +135,7 @@ def test_without_file_locks_the_write_lock_is_enough(
     monkeypatch.setattr("umbel.stores.sqlite.checkpointing.HAVE_LOCKS", False)
     monkeypatch.setattr("umbel.stores.sqlite.locks.HAVE_LOCKS", False)
     assert store.checkpoints.run(1)
-    assert log.stat().st_size == 0
+    assert not store.checkpoints.due(1)
 
 
 async def test_a_consuming_node_empties_a_log_that_has_grown(

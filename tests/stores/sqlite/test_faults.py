@@ -63,15 +63,16 @@ class TestFullDisk:
     ) -> None:
         broker.publish_now(messages(300))
         fill_disk(store._writer)
-        emptied = store.checkpoints.run
+        shrink = store.make_room
 
-        def empty_and_free(limit: int) -> bool:
+        def shrink_and_free() -> bool:
             free_disk(store._writer)
-            return emptied(limit)
+            return shrink()
 
-        monkeypatch.setattr(store.checkpoints, "run", empty_and_free)
+        monkeypatch.setattr(store, "make_room", shrink_and_free)
         broker.publish_now([(Route("q"), Envelope("plain", "big", b"", bytes(100_000)))])
         assert store.size("q") == 301
+        store.store([SealedRecord("id", "SUCCESS", b"")])
 
     async def test_a_settlement_that_finds_no_room_took_no_effect_and_can_be_repeated(
         self, broker: SqliteBroker, store: SqliteStore

@@ -1,8 +1,8 @@
 """Moves the write-ahead log into the database file when it has grown, one process at a time.
 
-SQLite could do this by itself after commits. Versions before 3.51.3 have a race in which a checkpoint that starts
-right after another, while a third connection commits and starts the log anew, damages the file. Here a lock file lets
-one process in at a time, and it ends with a checkpoint that holds the write lock and empties the log.
+SQLite could do this by itself after commits. Versions before 3.51.3 have a race: a checkpoint that starts when the log
+was just moved whole, while another connection commits and begins the log anew, can damage the file. Here each round of
+the log is copied at most once without the write lock; everything else holds it. See docs/decisions/0011.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import threading
 from umbel.errors import StoreError
 from umbel.stores.sqlite.faults import translating
 from umbel.stores.sqlite.locks import HAVE_LOCKS, FileLock
+from umbel.stores.sqlite.log import LogState, state_of
 from umbel.stores.sqlite.seats import Seat
 
 logger = logging.getLogger("umbel.stores")
@@ -23,14 +24,14 @@ NODE_LIMIT = 64 << 20
 """Bytes of the log at which a consuming node moves it."""
 
 SAFETY_LIMIT = 128 << 20
-"""Bytes at which whoever writes moves it: no node seems to be there."""
+"""Bytes at which whoever writes moves it: no node seems to be there. The file is not left larger than that."""
 
 
 class Checkpoints:
     """Checkpoints of one store; safe to use from several threads, of which one at a time does the work.
 
-    ``seat`` is used for nothing else, and its connection waits for locks a tenth of a second at most: while the log is
-    emptied, nobody can write.
+    ``seat`` is used for nothing else, and its connection waits for locks a tenth of a second at most: while it waits,
+    nobody can write.
     """
 
     def __init__(self, path: str, folder: str, seat: Seat) -> None:
@@ -39,18 +40,23 @@ class Checkpoints:
         self._lock_path = os.path.join(folder, "checkpoint")
         self._seat = seat
         self._mutex = threading.Lock()
+        self._moved = b""
+        """The salts of the last round that was moved whole; the next writer begins another."""
 
     def due(self, limit: int) -> bool:
-        """Whether the log has grown to ``limit`` bytes."""
+        """Whether the log has ``limit`` bytes that are not moved yet."""
         try:
-            return os.stat(self._log).st_size >= limit
-        except FileNotFoundError:
+            if os.stat(self._log).st_size < limit:
+                return False
+        except OSError:
             return False
+        state = state_of(self._log)
+        return state is not None and state.size >= limit and state.salts != self._moved
 
-    def run(self, limit: int) -> bool:
-        """Empty the log if it has the size; False when somebody else is at it, or a reader was in the way.
+    def run(self, limit: int, shrink: bool = False) -> bool:
+        """Move the log if it has the size; False when somebody else is at it, or a reader was in the way.
 
-        Raises ``StoreError``.
+        ``shrink`` gives its room on the disk back too. Raises ``StoreError``.
         """
         if not self._mutex.acquire(blocking=False):
             return False
@@ -59,12 +65,25 @@ class Checkpoints:
             if lock is None and HAVE_LOCKS:
                 return False
             try:
-                return not self.due(limit) or self._empty(lock is not None)
+                state = state_of(self._log)
+                return state is None or state.size < limit or self._move(state, lock, shrink)
             finally:
                 if lock is not None:
                     lock.release()
         finally:
             self._mutex.release()
+
+    def run_aside(self, limit: int) -> None:
+        """As ``run``, in a thread of its own if there is something to do; what goes wrong is logged."""
+        if self.due(limit) and not self._mutex.locked():
+            name = f"umbel-checkpoint {self._path}"
+            threading.Thread(target=self._run_logged, args=(limit,), name=name, daemon=True).start()
+
+    def _run_logged(self, limit: int) -> None:
+        try:
+            self.run(limit)
+        except StoreError as error:
+            logger.warning("the log could not be moved into the file; it will be tried again: %s", error)
 
     def _lock(self) -> FileLock | None:
         try:
@@ -75,28 +94,20 @@ class Checkpoints:
                 f"cannot lock {self._lock_path}: {error.strerror}; this user needs write permission there"
             ) from error
 
-    def run_aside(self, limit: int) -> None:
-        """As ``run``, in a thread of its own if there is something to do; what goes wrong is logged."""
-        if self.due(limit) and not self._mutex.locked():
-            threading.Thread(
-                target=self._run_logged, args=(limit,), name="umbel-sqlite-checkpoint", daemon=True
-            ).start()
-
-    def _run_logged(self, limit: int) -> None:
-        try:
-            self.run(limit)
-        except StoreError as error:
-            logger.warning("the log could not be moved into the file; it will be tried again: %s", error)
-
-    def _empty(self, alone: bool) -> bool:
+    def _move(self, state: LogState, lock: FileLock | None, shrink: bool) -> bool:
         with translating(self._path), self._seat as connection:
+            if lock is not None and lock.read() != state.salts:
+                lock.write(state.salts)
+                # Nearly everything, while others go on writing, so that the next step is short. Not a second time:
+                # once the round is copied whole, somebody may begin the next while this starts.
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             try:
-                if alone:
-                    # Copies nearly everything while others go on writing, so that the next step is short.
-                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-                ((busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                mode = "TRUNCATE" if shrink else "RESTART"
+                ((busy, _, _),) = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                     return False
                 raise
+        if not busy:
+            self._moved = state.salts
         return not busy

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from umbel.errors import StoreUnsuitable
 from umbel.settings.home import prepare_home
+from umbel.stores.sqlite.checkpointing import SAFETY_LIMIT
 from umbel.stores.sqlite.faults import primary_code, translating
 from umbel.stores.sqlite.filesystems import check_filesystem
 from umbel.stores.sqlite.location import Location
@@ -59,6 +60,7 @@ def _prepare(connection: sqlite3.Connection, location: Location, timeout: float,
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     # Only ``checkpointing`` moves the log into the file: see docs/decisions/0011.
     connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute(f"PRAGMA journal_size_limit = {SAFETY_LIMIT}")
     connection.execute("PRAGMA cache_size = -8000")
     ensure_schema(connection, location.path)
 

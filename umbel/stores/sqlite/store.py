@@ -111,7 +111,7 @@ class SqliteStore:
 
     def make_room(self) -> bool:
         """Empty the log, which may be what fills a full disk; whether that worked and a retry is worth it."""
-        return self.checkpoints.due(1) and self.checkpoints.run(1)
+        return self.checkpoints.run(1, shrink=True)
 
     def rest(self) -> None:
         """Close what is not in use; everything is opened again when it is needed."""

@@ -157,6 +157,8 @@ class MemoryStore:
     def claim(self, holder: Holder, room: int) -> list[Delivery]:
         """Hand out up to ``room`` messages: each queue its share, the queues taking turns in being first."""
         with self._lock:
+            if not holder.queues:
+                return []
             if self._waiting:
                 self._promote(holder.queues)
             names = holder.queues[holder.turn :] + holder.queues[: holder.turn]

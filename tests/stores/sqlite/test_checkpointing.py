@@ -13,7 +13,7 @@ import pytest
 from tests.stores.sqlite.conftest import Act, line, messages
 from umbel.brokers.sqlite import SqliteBroker
 from umbel.errors import StoreError
-from umbel.model import ACK
+from umbel.model import ACK, Envelope, Route
 from umbel.stores.sqlite import claims
 from umbel.stores.sqlite import store as stores
 from umbel.stores.sqlite.checkpointing import NODE_LIMIT
@@ -160,6 +160,5 @@ async def test_where_no_node_is_a_publisher_does_it(
     async def emptied() -> bool:
         return not store.checkpoints.due(50_000)
 
-    for _ in range(SIZE_CHECK_EVERY):
-        broker.publish_now(messages(1))
+    broker.publish_now([(Route("q"), Envelope("plain", "big", b"", bytes(SIZE_CHECK_EVERY)))])
     await until(emptied)

@@ -153,7 +153,7 @@ class Claims:
         self._next_due = next_due
         self.more = more
         if ending:
-            self.store.ring()
+            self.store.ring(but=self.lookout.ring)
         return batch
 
     def _turn(
@@ -168,8 +168,11 @@ class Claims:
         if ending:
             self._settle(connection, ending)
         room = prefetch - len(self._held) + len(ending)
-        # With no room, what this turn itself made ready waits for the next look.
-        batch, more = self._claim(connection, room) if room > 0 else ([], self.more or bool(ending))
+        # With no room, what this turn itself made ready waits for the next one.
+        if room > 0 and self._queues:
+            batch, more = self._claim(connection, room)
+        else:
+            batch, more = [], bool(self._queues) and (self.more or bool(ending))
         self.store.expire(connection)
         return batch, more, self._soonest(connection)
 
@@ -212,8 +215,10 @@ class Claims:
             self.store.write_records(connection, records)
 
     def _claim(self, connection: sqlite3.Connection, room: int) -> tuple[list[Delivery], bool]:
-        """Up to ``room`` deliveries, each queue its share, the queues taking turns in being first; and whether to
-        look again at once."""
+        """Up to ``room`` deliveries, and whether there may be more.
+
+        Each queue gets its share, and they take turns in being first.
+        """
         more = self._promote(connection)
         names = self._queues[self._first :] + self._queues[: self._first]
         self._first = (self._first + 1) % len(names)

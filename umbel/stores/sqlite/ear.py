@@ -55,7 +55,7 @@ class Ear(Protocol):
 def ear_on(path: str) -> Ear:
     """The best ear that this system has for the file."""
     if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
+        with contextlib.suppress(OSError, ImportError, AttributeError):
             return Inotify(path)
     return Blind()
 

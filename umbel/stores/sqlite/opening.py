@@ -56,7 +56,7 @@ def _check_once(path: str) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, location: Location, timeout: float, synchronous: str) -> None:
-    _switch_to_wal(connection, timeout)
+    _switch_to_wal(connection, location.path, timeout)
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     # Only ``checkpointing`` moves the log into the file: see docs/decisions/0011.
     connection.execute("PRAGMA wal_autocheckpoint = 0")
@@ -65,12 +65,14 @@ def _prepare(connection: sqlite3.Connection, location: Location, timeout: float,
     ensure_schema(connection, location.path)
 
 
-def _switch_to_wal(connection: sqlite3.Connection, timeout: float) -> None:
+def _switch_to_wal(connection: sqlite3.Connection, path: str, timeout: float) -> None:
     """The switch needs the file for itself for a moment, and SQLite gives up at once where another wants the same."""
     deadline = time.monotonic() + timeout
     while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            if mode != "wal":
+                raise StoreUnsuitable(f"{path} can have no write-ahead log where it is; choose another folder")
         except sqlite3.OperationalError as error:
             if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
                 raise

@@ -33,8 +33,9 @@ EXPIRY_PAUSE = 60.0
 """Seconds until expired records are looked for again once none is left."""
 
 CHECKPOINT_PATIENCE = 0.1
-SIZE_CHECK_EVERY = 256
-"""Writing calls between two looks at the size of the log."""
+SIZE_CHECK_EVERY = 4 << 20
+BYTES_A_COMMIT = 16 << 10
+"""Bytes written between two looks at the size of the log, and what a commit adds to its content."""
 
 _stores: weakref.WeakValueDictionary[str, SqliteStore] = weakref.WeakValueDictionary()
 _registry = threading.Lock()
@@ -65,8 +66,9 @@ class SqliteStore:
         self._synchronous = synchronous
         self._writer = self.seat()
         self._reader = self.seat()
-        self.checkpoints = Checkpoints(self.path, self.folder, self.seat(CHECKPOINT_PATIENCE))
-        self._calls = 0
+        self._checkpointer = self.seat(CHECKPOINT_PATIENCE)
+        self.checkpoints = Checkpoints(self.path, self.folder, self._checkpointer)
+        self._unchecked = 0
         self._born()
 
     def _born(self) -> None:
@@ -115,7 +117,7 @@ class SqliteStore:
 
     def rest(self) -> None:
         """Close what is not in use; everything is opened again when it is needed."""
-        for seat in (self._writer, self._reader):
+        for seat in (self._writer, self._reader, self._checkpointer):
             seat.close()
 
     # -- bells
@@ -130,10 +132,11 @@ class SqliteStore:
         with _registry:
             self._bells -= {bell}
 
-    def ring(self) -> None:
-        """Tell this process's listeners that something was written; other processes see it in the file."""
+    def ring(self, but: Callable[[], None] | None = None) -> None:
+        """Tell this process's listeners, ``but`` one perhaps, of a write; other processes see it in the file."""
         for bell in self._bells:
-            bell()
+            if bell != but:
+                bell()
 
     # -- messages
 
@@ -148,7 +151,7 @@ class SqliteStore:
             if not self.make_room():
                 raise
             self._insert(rows)
-        self._written()
+        self._written(sum(len(envelope.head) + len(envelope.body) for _, envelope in messages))
 
     def _insert(self, rows: Sequence[tuple[object, ...]]) -> None:
         if len(rows) == 1:
@@ -171,10 +174,12 @@ class SqliteStore:
             for route, envelope in messages
         ]
 
-    def _written(self) -> None:
+    def _written(self, size: int = 0) -> None:
+        """After a write of so many bytes: wake who waits for it, and see to the log now and then."""
         self.ring()
-        self._calls += 1
-        if self._calls % SIZE_CHECK_EVERY == 0:
+        self._unchecked += size + BYTES_A_COMMIT
+        if self._unchecked >= SIZE_CHECK_EVERY:
+            self._unchecked = 0
             self.checkpoints.run_aside(SAFETY_LIMIT)
 
     def size(self, queue: str) -> int:
@@ -205,7 +210,7 @@ class SqliteStore:
             if not self.make_room():
                 raise
             self._store(records)
-        self._written()
+        self._written(sum(len(record.payload) for record in records))
 
     def _store(self, records: Sequence[SealedRecord]) -> None:
         def work(connection: sqlite3.Connection) -> None:

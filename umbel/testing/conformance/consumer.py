@@ -95,6 +95,12 @@ class ConsumerConformance(AdapterSuite):
         assert [delivery.envelope for delivery in await take(broker, queue, 1)] == [mine]
         assert await broker.size(f"{queue}.other") == 1
 
+    async def test_from_no_queue_nothing_is_claimed(self, broker: Broker, queue: str) -> None:
+        await broker.publish(to(queue, self.numbered(broker, 1)))
+        async with listening(await broker.consume([], 5)) as ear:
+            await take(broker, queue, 1)
+            assert ear.batches == []
+
     async def test_a_long_queue_does_not_starve_a_short_one(self, broker: Broker, queue: str) -> None:
         long, short = f"{queue}.long", f"{queue}.short"
         await broker.publish([*to(long, self.numbered(broker, 50)), *to(short, self.numbered(broker, 3))])

@@ -223,7 +223,12 @@ class Verdict(NamedTuple):
 
 
 ACK = Verdict("ack")
+
 REQUEUE = Verdict("requeue")
+"""Back to its old place, ready at once, marked redelivered: it may have been started."""
+
+RETURN = Verdict("return")
+"""Back to its old place, ready at once, marked as it came: it was never started."""
 
 
 def later(due: float) -> Verdict:

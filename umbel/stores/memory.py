@@ -217,8 +217,8 @@ class MemoryStore:
         self.ring()
 
     def _apply(self, item: Item, verdict: Verdict) -> None:
-        if verdict.kind == "requeue":
-            item.redelivered = True
+        if verdict.kind in ("requeue", "return"):
+            item.redelivered = item.redelivered or verdict.kind == "requeue"
             self._place(item)
         elif verdict.kind == "later":
             item.due = verdict.due

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from umbel.app import Umbel
 from umbel.errors import UmbelError
-from umbel.model import REQUEUE, Delivery, Queue, Settlement
+from umbel.model import REQUEUE, RETURN, Delivery, Queue, Settlement
 from umbel.ports import Broker, Consumer, Marks, ResultBackend
 from umbel.worker.epitaphs import Epitaphs
 from umbel.worker.fleet import STALL, Fleet
@@ -204,6 +204,8 @@ class Node:
         fleet.feeding = False
         for held in self._holding.empty():
             self._give_back(held)
+        if self._suspects is not None:
+            self._settling.settle([Settlement(delivery, RETURN) for delivery in self._suspects.empty()])
         for runner in fleet.runners.values():
             for held in fleet.take_back(runner):
                 self._give_back(held)
@@ -237,18 +239,20 @@ class Node:
             runner.link.stop()
             return
         for held in runner.assigned.values():
-            self._give_back(held)
+            self._give_back(held, cut=True)
         runner.assigned.clear()
         runner.link.kill()
 
-    def _give_back(self, held: Held) -> None:
+    def _give_back(self, held: Held, *, cut: bool = False) -> None:
+        """To the broker, or settled if its end is known; ``cut`` says that it runs."""
         if held.early and held.certificate is None:
             reason = "the worker was stopped before the task ended, which is not run again (acks_late is off)"
             held.certificate = Certificate(LOST, reason)
         if held.certificate is not None:
             self._epitaphs.write(held)
         else:
-            self._settling.settle([Settlement(held.delivery, REQUEUE)])
+            started = cut or held.delivery.redelivered  # by now, or by a runner that died, or before it came here
+            self._settling.settle([Settlement(held.delivery, REQUEUE if started else RETURN)])
 
     async def _flush(self) -> None:
         """Until everything is durable; a store that refuses for too long keeps its claims, and they return later."""

@@ -196,8 +196,8 @@ class Claims:
             if seq not in standing:
                 continue
             verdict = settlement.verdict
-            if verdict.kind == "requeue":
-                connection.execute(MESSAGES["requeue"], (seq,))
+            if verdict.kind in ("requeue", "return"):
+                connection.execute(MESSAGES[verdict.kind], (seq,))
             elif verdict.kind == "later":
                 connection.execute(MESSAGES["put_off"], (verdict.due, seq))
             else:

@@ -37,6 +37,9 @@ DELETE FROM messages WHERE seq = ?;
 -- name: requeue
 UPDATE messages SET claim = 1073741824, redelivered = 1 WHERE seq = ?;
 
+-- name: return
+UPDATE messages SET claim = 1073741824 WHERE seq = ?;
+
 -- name: put_off
 UPDATE messages SET claim = 1073741824, due = ? WHERE seq = ?;
 

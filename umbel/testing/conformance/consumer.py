@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import anyio
 import pytest
 
-from umbel.model import ACK, REQUEUE, Delivery, Route, Settlement, dead, later
+from umbel.model import ACK, REQUEUE, RETURN, Delivery, Route, Settlement, dead, later
 from umbel.ports import Broker
 from umbel.testing.conformance.harness import PATIENCE, AdapterSuite, listening, settle_all, take, to, until
 
@@ -160,6 +160,21 @@ class ConsumerConformance(AdapterSuite):
             again = (await ear.hears(2))[1]
         assert (again.envelope, again.redelivered, again.priority) == (envelopes[0], True, 2)
 
+    async def test_what_is_returned_comes_again_at_its_old_place_and_marked_as_it_came(
+        self, broker: Broker, queue: str
+    ) -> None:
+        fresh, started = envelopes = self.numbered(broker, 2)
+        await broker.publish([(Route(queue, priority=2), envelope) for envelope in envelopes])
+        async with listening(await broker.consume([queue], 2)) as ear:
+            await settle_all(ear.consumer, (await ear.hears(2))[1:], REQUEUE)
+            await settle_all(ear.consumer, (await ear.hears(3))[2:], RETURN)
+            again = (await ear.hears(4))[3]
+            assert (again.envelope, again.redelivered, again.priority) == (started, True, 2)
+            await settle_all(ear.consumer, [ear.deliveries[0], again], RETURN)
+            first, second = (await ear.hears(6))[4:]
+        assert (first.envelope, first.redelivered, first.priority) == (fresh, False, 2)
+        assert (second.envelope, second.redelivered) == (started, True)
+
     async def test_what_is_put_off_comes_when_due_and_not_marked(self, broker: Broker, queue: str) -> None:
         first, second = self.numbered(broker, 2)
         await broker.publish(to(queue, [first, second]))
@@ -186,11 +201,12 @@ class ConsumerConformance(AdapterSuite):
         await broker.publish(to(queue, envelopes))
         async with listening(await broker.consume([queue], 40)) as ear:
             held = await ear.hears(40)
-            verdicts = [ACK, REQUEUE, dead("why not"), later(time.time() + 3600)] * 10
+            verdicts = [ACK, REQUEUE, dead("why not"), later(time.time() + 3600), RETURN] * 8
             await ear.consumer.settle([Settlement(d, v) for d, v in zip(held, verdicts, strict=True)])
-            await ear.hears(50)
-        assert ear.bodies[40:] == [envelope.body for envelope in envelopes[1::4]]
-        assert await broker.size(queue) == 20
+            again = (await ear.hears(56))[40:]
+        back = [(envelope, number % 5 == 1) for number, envelope in enumerate(envelopes) if number % 5 in (1, 4)]
+        assert [(delivery.envelope, delivery.redelivered) for delivery in again] == back
+        assert await broker.size(queue) == 24
 
     async def test_settling_nothing_is_no_error(self, broker: Broker, queue: str) -> None:
         consumer = await broker.consume([queue], 1)

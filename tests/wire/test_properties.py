@@ -71,8 +71,8 @@ def test_any_headers_with_any_triple(headers: Any, args: Any, kwargs: Any, embed
         assert attempt(encode(message, "plain")) is not None
 
 
-names = st.text(min_size=1)
-ids = st.none() | st.text()
+names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
+ids = st.none() | names
 signatures = st.lists(st.dictionaries(st.text(), any_json, max_size=3), max_size=2) | st.none()
 zones = st.sampled_from([UTC, timezone(timedelta(hours=-9, minutes=-30))])
 times = st.none() | st.datetimes(timezones=zones).map(lambda time: time.replace(fold=0))
@@ -101,7 +101,7 @@ messages = st.builds(
     id=names,
     args=st.lists(json_values, max_size=4),
     kwargs=st.dictionaries(st.text(), json_values, max_size=4),
-    root_id=st.text(min_size=1),
+    root_id=names,
     parent_id=ids,
     group=ids,
     group_index=st.none() | st.integers(0, 10**6),
@@ -113,7 +113,7 @@ messages = st.builds(
     shadow=ids,
     ignore_result=st.booleans(),
     priority=st.integers(0, 9),
-    reply_to=st.text(),
+    reply_to=names | st.just(""),
     origin=ids,
     argsrepr=st.text(),
     kwargsrepr=st.text(),

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 from umbel.errors import ContentDisallowed, DecodeError, MissingExtra, UnknownOption
 from umbel.serial.blame import MAX_STEPS, in_short, unwritable
-from umbel.serial.dialect import read_json, write_json
+from umbel.serial.dialect import MAX_CONTAINERS, read_json, write_json
+from umbel.serial.tame_yaml import package as yaml_package
+from umbel.serial.tame_yaml import read_yaml
 
 __all__ = ["accepted", "content_type_of", "dumps", "loads", "read_json", "serializer_of", "write_json"]
 
@@ -40,20 +42,21 @@ def loads(data: bytes, content_type: str, content_encoding: str, accept: frozens
     type says, ``MissingExtra`` when the package that reads them is not installed.
     """
     if content_type not in accept and content_type not in HARMLESS:
+        names = ", ".join(sorted(accept)) or "none"
         raise ContentDisallowed(
-            f"content type {content_type!r} is not accepted here (accepted: {', '.join(sorted(accept)) or 'none'}); "
+            f"content type {content_type[:80]!r} is not accepted here (accepted: {names}); "
             "name it in accept_content if its senders are trusted"
         )
     if content_type == "application/json":
         return read_json(_text(data, content_encoding), "body")
     kind = _BY_TYPE.get(content_type)
     if kind is None:
-        raise DecodeError("content-type", f"nothing here reads {content_type!r}")
+        raise DecodeError("content-type", f"nothing here reads {content_type[:80]!r}")
     try:
         return kind.read(data, content_encoding)
     except (MissingExtra, DecodeError):
         raise
-    except Exception as error:  # readers of foreign bytes raise whatever their conversions raise
+    except (Exception, SystemExit) as error:  # readers of foreign bytes raise whatever their conversions raise
         raise DecodeError("body", f"is not {kind.name}: {in_short(error)}") from error
 
 
@@ -92,7 +95,7 @@ _CODECS = {
 def _text(data: bytes, encoding: str) -> str:
     codec = _CODECS.get(encoding.lower())
     if codec is None:
-        raise DecodeError("content-encoding", f"unknown encoding {encoding!r}")
+        raise DecodeError("content-encoding", f"unknown encoding {encoding[:80]!r}")
     try:
         return data.decode(codec)
     except UnicodeDecodeError as error:
@@ -121,12 +124,35 @@ def _msgpack() -> Any:
     return msgpack
 
 
-def _yaml() -> Any:
-    try:
-        import yaml  # type: ignore[import-untyped, unused-ignore]
-    except ImportError:
-        raise MissingExtra("the serializer yaml", "yaml") from None
-    return yaml
+_CONTAINER_MARKS = bytes([*range(0x80, 0xA0), *range(0xDC, 0xE0)])
+"""The bytes with which a msgpack array or map begins; inside text and numbers they mean something else."""
+
+
+def _read_msgpack(data: bytes) -> Any:
+    msgpack = _msgpack()
+    hooks = {}
+    if len(data) > MAX_CONTAINERS and len(data) - len(data.translate(None, _CONTAINER_MARKS)) > MAX_CONTAINERS:
+        hooks = dict.fromkeys(("object_hook", "list_hook"), _counter())
+    return msgpack.unpackb(data, raw=False, strict_map_key=False, **hooks)
+
+
+def _counter() -> Callable[[Any], Any]:
+    """What gives each container back as it is, until there are too many."""
+    left = MAX_CONTAINERS
+
+    def count(container: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise DecodeError("body", f"has more than {MAX_CONTAINERS} lists and tables")
+        return container
+
+    return count
+
+
+def _read_yaml(data: bytes, encoding: str) -> Any:
+    yaml_package()
+    return read_yaml(_text(data, encoding))
 
 
 def _write_pickle(value: Any) -> tuple[str, bytes]:
@@ -166,16 +192,15 @@ _KINDS = (
         "msgpack",
         "application/x-msgpack",
         lambda value: ("binary", _msgpack().packb(value, use_bin_type=True)),
-        lambda data, _: _msgpack().unpackb(data, raw=False, strict_map_key=False),
+        lambda data, _: _read_msgpack(data),
         _msgpack,
     ),
     _Kind(
         "yaml",
         "application/x-yaml",
-        lambda value: ("utf-8", _yaml().safe_dump(value).encode()),
-        # The loader written in Python: the one in C overruns its stack on deep nesting.
-        lambda data, encoding: _yaml().safe_load(_text(data, encoding)),
-        _yaml,
+        lambda value: ("utf-8", yaml_package().safe_dump(value).encode()),
+        _read_yaml,
+        yaml_package,
     ),
     _Kind("pickle", "application/x-python-serialize", _write_pickle, _read_pickle),
     _Kind("raw", "application/data", _write_raw, _read_raw, steps=0),

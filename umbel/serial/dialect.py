@@ -22,6 +22,13 @@ MAX_DEPTH = 3000
 """JSON nested deeper than this is not read, however high the interpreter's recursion limit was set."""
 
 
+MAX_CONTAINERS = 2**22
+"""Lists and tables in one text: an empty one takes two or three bytes there, and some thirty times as much here."""
+
+MAX_DIGITS = 100_000
+"""Digits of a number, however many the interpreter was told to read: the time for one grows with their square."""
+
+
 def write_json(value: Any, name: str = "value") -> str:
     """``value`` as JSON text, with ``", "`` and ``": "`` between.
 
@@ -41,6 +48,8 @@ def read_json(text: str, field: str) -> Any:
     try:
         if sys.getrecursionlimit() > MAX_DEPTH:
             _refuse_depth(text)
+        if len(text) > MAX_DIGITS:
+            _refuse_numbers_and_masses(text)
         value, end = (_scan_typed if typed else _scan)(text, 0)
         if end == len(text):
             return value
@@ -162,6 +171,22 @@ def _writer() -> Callable[[Any], str]:
 
 
 _write = _writer()
+
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_LONG_NUMBER = re.compile(rf"(?<![0-9])[0-9]{{{MAX_DIGITS}}}[0-9]")
+
+
+def _refuse_numbers_and_masses(text: str) -> None:
+    """Raise ``ValueError`` for a text that would take far more time, or memory, than its length lets expect."""
+    digits = sys.get_int_max_str_digits()
+    if (digits == 0 or digits > MAX_DIGITS) and _LONG_NUMBER.search(text):
+        raise ValueError(f"a number of more than {MAX_DIGITS} digits")
+    if len(text) <= 2 * MAX_CONTAINERS or text.count("[") + text.count("{") <= MAX_CONTAINERS:
+        return
+    bare = _STRING.sub("", text)
+    if bare.count("[") + bare.count("{") > MAX_CONTAINERS:
+        raise ValueError(f"more than {MAX_CONTAINERS} lists and tables")
+
 
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 

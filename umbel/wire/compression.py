@@ -12,6 +12,10 @@ _LZMA_MEMORY = 100 * 2**20
 """Bytes that expanding an lzma stream may use: those that its own largest preset needs, with room."""
 
 
+_WINDOW = 8 * 2**20
+"""Bytes that expanding a zstd stream may look back at least; more only where so many may come out."""
+
+
 def compress(data: bytes, name: str) -> tuple[bytes, str]:
     """Compress; return the bytes and the content type of the way it was done.
 
@@ -53,7 +57,7 @@ def _known(name: str) -> _Way:
     way = _WAYS.get(name)
     if way is None:
         known = ", ".join(sorted({way.name for way in _WAYS.values()}))
-        raise DecodeError("compression", f"{name!r} is unknown (known: {known})")
+        raise DecodeError("compression", f"{name[:80]!r} is unknown (known: {known})")
     return way
 
 
@@ -124,7 +128,8 @@ def _expand_zstd(data: bytes, most: int) -> tuple[bytes, bool]:
     zstandard = _zstandard()
     promised = zstandard.get_frame_parameters(data).content_size
     pieces, size = [], 0
-    for piece in zstandard.ZstdDecompressor().read_to_iter(data):
+    window = max(_WINDOW, 1 << (most - 1).bit_length())
+    for piece in zstandard.ZstdDecompressor(max_window_size=window).read_to_iter(data):
         pieces.append(piece)
         size += len(piece)
         if size >= most:

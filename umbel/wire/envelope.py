@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, NamedTuple
 
-from umbel.errors import DecodeError, UnknownOption
+from umbel.errors import DecodeError, EncodeError, UnknownOption
 from umbel.model import Envelope
 from umbel.serial import read_json, write_json
+from umbel.wire.bounds import MAX_HEAD
 
 
 class Letter(NamedTuple):
@@ -113,10 +114,14 @@ def _pack_plain_text(
         f'{{"headers":{headers},"properties":{properties},'
         f'"content-type":{quoted(content_type)},"content-encoding":{quoted(content_encoding)}}}'
     )
+    if len(head) > MAX_HEAD:
+        raise EncodeError(f"headers: with the properties they have {len(head)} bytes, at most {MAX_HEAD} can be sent")
     return Envelope("plain", id, head.encode(), body)
 
 
 def _unpack_plain(envelope: Envelope) -> Letter:
+    if len(envelope.head) > MAX_HEAD:
+        raise DecodeError("head", f"has {len(envelope.head)} bytes, at most {MAX_HEAD} are read")
     try:
         text = envelope.head.decode()
     except UnicodeDecodeError as error:

@@ -12,7 +12,7 @@ from umbel.errors import DecodeError
 from umbel.model import NO_LINKS, Links, Message
 from umbel.wire import marks
 from umbel.wire.names import FOREIGN_HEADERS, HEADERS, LINKS, PROPERTIES, RESERVED_HEADERS
-from umbel.wire.reprs import safe_repr
+from umbel.wire.reprs import safe_repr, sort_of
 from umbel.wire.swift import maker
 
 MAX_HEADERS = 1000
@@ -131,7 +131,7 @@ def links_from(embed: Any) -> Links:
     if embed is None:
         return NO_LINKS
     if type(embed) is not dict:
-        raise _wrong("embed", embed, "a table or null")
+        raise _hidden("embed", embed, "a table or null")
     if embed == _NO_EMBED:
         return NO_LINKS
     callbacks, errbacks, chain, chord = map(embed.get, LINKS)
@@ -141,9 +141,9 @@ def links_from(embed: Any) -> Links:
         if signatures is not None and not (
             isinstance(signatures, (list, tuple)) and all(isinstance(signature, dict) for signature in signatures)
         ):
-            raise _wrong(f"embed.{name}", signatures, "a list of signatures or null")
+            raise _hidden(f"embed.{name}", signatures, "a list of signatures or null")
     if chord is not None and not isinstance(chord, dict):
-        raise _wrong("embed.chord", chord, "a signature or null")
+        raise _hidden("embed.chord", chord, "a signature or null")
     return Links(callbacks, errbacks, chain, chord)
 
 
@@ -212,12 +212,12 @@ def _users_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
 def _arguments(args: Any) -> Any:
     if isinstance(args, (list, tuple)):
         return args
-    raise _wrong("args", args, "a list")
+    raise _hidden("args", args, "a list")
 
 
 def _keywords(kwargs: Any) -> Any:
     if not isinstance(kwargs, dict):
-        raise _wrong("kwargs", kwargs, "a table")
+        raise _hidden("kwargs", kwargs, "a table")
     for name in kwargs:
         if not isinstance(name, str):
             raise _wrong("kwargs", name, "a table whose names are text")
@@ -292,6 +292,11 @@ def _boolean(field: str, value: Any) -> bool:
 def _shown(value: Any) -> str | None:
     """What only people read: a sender that writes it in another type loses nothing by that."""
     return value if value is None or type(value) is str else safe_repr(value)
+
+
+def _hidden(field: str, value: Any, wanted: str) -> DecodeError:
+    """``_wrong`` for what the sealed or redacted part of a message holds: the value is not told."""
+    return DecodeError(field, f"is {sort_of(value)} and must be {wanted}")
 
 
 def _wrong(field: str, value: Any, wanted: str) -> DecodeError:

@@ -37,6 +37,15 @@ def safe_repr(value: Any, budget: int = BUDGET) -> str:
     return "".join(shown.pieces)
 
 
+def sort_of(value: Any) -> str:
+    """What a value is, for errors that must not tell the value itself: somebody's arguments, in somebody's log."""
+    if value is None:
+        return "null"
+    if isinstance(value, (str, bytes, list, tuple, dict)):
+        return f"{type(value).__name__} of length {len(value)}"
+    return type(value).__name__
+
+
 def _is_small(value: Any) -> bool:
     """Whether ``repr`` may be called: a short list, tuple or dict of numbers and short strings."""
     kind = type(value)

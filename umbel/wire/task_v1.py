@@ -7,7 +7,7 @@ from typing import Any
 
 from umbel.errors import DecodeError
 from umbel.wire.names import HEADERS
-from umbel.wire.reprs import safe_repr
+from umbel.wire.reprs import sort_of
 
 
 def parts(headers: Mapping[str, Any], content: Any) -> tuple[dict[str, Any], Any, Any, dict[str, Any]]:
@@ -17,9 +17,9 @@ def parts(headers: Mapping[str, Any], content: Any) -> tuple[dict[str, Any], Any
     the body is no such table.
     """
     if not isinstance(content, dict):
-        raise DecodeError("task", f"missing from the headers, and the body is {safe_repr(content, 80)}, not a table")
+        raise DecodeError("task", f"missing from the headers, and the body is {sort_of(content)}, not a table")
     if "task" not in content and "args" not in content:
-        raise DecodeError("body", f"is {safe_repr(content, 80)} and must be args, kwargs and links")
+        raise DecodeError("body", f"is {sort_of(content)} and must be args, kwargs and links")
     told = {name: content[name] for name in HEADERS if name in content}
     if told.get("group") is None:
         told["group"] = content.get("taskset")

@@ -12,10 +12,11 @@ from umbel.errors import DecodeError, EncodeError, MissingExtra, WireError
 from umbel.model import NO_LINKS, Envelope, Links, Message
 from umbel.serial import write_json
 from umbel.wire import compression, marks, task_v1
+from umbel.wire.bounds import NAMES, may_have_odd_names, odd_name
 from umbel.wire.envelope import Form, Letter, form_called, unpack
 from umbel.wire.fields import MAX_HEADERS, message_from
 from umbel.wire.names import HEADERS, LINKS, PROPERTIES, RESERVED_HEADERS
-from umbel.wire.reprs import safe_repr
+from umbel.wire.reprs import safe_repr, sort_of
 
 MAX_SIZE = 64 * 2**20
 """Bytes of a message, expanded, that are read unless the caller says otherwise."""
@@ -59,12 +60,15 @@ def decode(envelope: Envelope, *, accept: frozenset[str], max_size: int = MAX_SI
     packed = headers.get("compression")
     body, packing = (letter.body, None) if packed is None else _expand(letter.body, packed, max_size)
     content = _content(letter, body, accept)
-    if "task" not in headers or isinstance(content, dict):
+    old = "task" not in headers or isinstance(content, dict)
+    if old:
         headers, args, kwargs, embed = task_v1.parts(headers, content)
     elif not isinstance(content, (list, tuple)) or len(content) != 3:
-        raise DecodeError("body", f"is {safe_repr(content, 80)} and must be args, kwargs and links")
+        raise DecodeError("body", f"is {sort_of(content)} and must be args, kwargs and links")
     else:
         args, kwargs, embed = content
+    if old or envelope.form != "plain" or may_have_odd_names(envelope.head):
+        _refuse_odd_names(headers, letter.properties)
     serializer = serial.serializer_of(letter.content_type)
     return message_from(headers, letter.properties, args, kwargs, embed, serializer, packing)
 
@@ -145,15 +149,12 @@ def _encode(message: Message, form: Form, now: float | None) -> Envelope:
         body, packing = compression.compress(body, message.compression)
     if form.pack_text is None:
         headers, properties = headers_of(message, packing), properties_of(message, now)
+        _refuse_to_send_odd_names(message)
         return form.pack(message.id, headers, properties, body, content_type, content_encoding)
-    return form.pack_text(
-        message.id,
-        _headers_text(message, packing),
-        _properties_text(message, now),
-        body,
-        content_type,
-        content_encoding,
-    )
+    headers_text, properties_text = _headers_text(message, packing), _properties_text(message, now)
+    if may_have_odd_names(headers_text) or may_have_odd_names(properties_text):
+        _refuse_to_send_odd_names(message)
+    return form.pack_text(message.id, headers_text, properties_text, body, content_type, content_encoding)
 
 
 def _headers_text(message: Message, packing: str | None) -> str:
@@ -259,6 +260,18 @@ def _refuse_reserved(field: str, names: Mapping[str, Any], reserved: frozenset[s
     for name in names:
         if name in reserved:
             raise EncodeError(f"{field}[{name!r}]: this name is the message's own; choose another")
+
+
+def _refuse_odd_names(headers: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
+    found = odd_name(headers, properties)
+    if found is not None:
+        raise DecodeError(*found)
+
+
+def _refuse_to_send_odd_names(message: Message) -> None:
+    found = odd_name({name: getattr(message, name) for name in NAMES}, {"reply_to": message.reply_to})
+    if found is not None:
+        raise EncodeError(": ".join(found))
 
 
 def _expand(body: bytes, packed: Any, max_size: int) -> tuple[bytes, str]:

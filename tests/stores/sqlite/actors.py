@@ -109,6 +109,17 @@ def lock(path: str) -> None:
     connection.close()
 
 
+def monopolise(path: str) -> None:
+    """Have a database for oneself, readers included, until told to end."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("BEGIN EXCLUSIVE")
+    say("locked")
+    sys.stdin.read()
+    connection.execute("ROLLBACK")
+    connection.close()
+
+
 def intrude(url: str) -> None:
     """Try to publish as a user who may not write there, and say what comes of it."""
     with tempfile.TemporaryDirectory() as folder:
@@ -201,6 +212,7 @@ ACTORS = {
     "work": work,
     "publish": publish,
     "lock": lock,
+    "monopolise": monopolise,
     "intrude": intrude,
     "multiply": multiply,
     "fork_while_consuming": fork_while_consuming,

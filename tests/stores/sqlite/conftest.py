@@ -13,6 +13,7 @@ import pytest
 from umbel.brokers.sqlite import SqliteBroker
 from umbel.brokers.sqlite.consumer import SqliteConsumer
 from umbel.model import Envelope, Route
+from umbel.stores.sqlite import locks
 from umbel.stores.sqlite.seats import Seat
 from umbel.stores.sqlite.store import SqliteStore
 
@@ -60,6 +61,16 @@ def act(root: Path) -> Iterator[Act]:
         for pipe in (actor.stdin, actor.stdout):
             if pipe is not None:
                 pipe.close()
+
+
+@pytest.fixture(autouse=True)
+def no_lock_is_left_behind(tmp_path: Path) -> Iterator[None]:
+    """Whoever takes a lock lets go of it."""
+    yield
+    left = [name for name in locks._owned if name.startswith(str(tmp_path))]
+    for name in left:
+        locks._owned[name].release()
+    assert left == []
 
 
 def line(actor: Actor) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -30,10 +31,11 @@ class Later(SystemClock):
 
 
 @pytest.fixture
-def claims(store: SqliteStore) -> Claims:
+def claims(store: SqliteStore) -> Iterator[Claims]:
     claims = Claims(store, ["q"])
     claims.register()
-    return claims
+    yield claims
+    claims.leave()
 
 
 def plan(store: SqliteStore, statement: str, *parameters: object) -> str:
@@ -82,6 +84,7 @@ def test_queues_share_a_batch_and_leave_nothing_unused(broker: SqliteBroker, sto
     claims = Claims(store, ["a", "b", "c"])
     claims.register()
     batch = claims.turn([], 30)
+    claims.leave()
     counts = {name: sum(delivery.queue == name for delivery in batch) for name in "abc"}
     assert len(batch) == 30
     assert counts["b"] == 2

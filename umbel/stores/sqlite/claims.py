@@ -6,6 +6,7 @@ import itertools
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from umbel.errors import StoreError
@@ -77,13 +78,17 @@ class Claims:
         """Give back everything unsettled, marked as it came, and stop being a node."""
         if self.presence is None:
             return
+        presence, self.presence = self.presence, None
+        self._held.clear()
         try:
-            self._write(self._give_back)
+            self._write(partial(self._give_back, presence.number))
+        except BaseException:
+            # Its file without its lock tells the others that the node is dead, and they take over.
+            presence.die()
+            raise
+        else:
+            presence.leave()
         finally:
-            # Without its lock the node counts as dead: should the transaction have failed, others take over.
-            self.presence.leave()
-            self.presence = None
-            self._held.clear()
             self.seat.close()
             self.lookout.close()
         self.store.ring()
@@ -91,10 +96,10 @@ class Claims:
     def _make_presence(self, connection: sqlite3.Connection) -> Presence:
         return Presence.register(connection, self.store.folder, self.store.clock)
 
-    def _give_back(self, connection: sqlite3.Connection) -> None:
-        assert self.presence is not None
-        connection.execute(MESSAGES["give_back"], (self.presence.number,))
-        connection.execute(NODES["strike_out"], (self.presence.number,))
+    @staticmethod
+    def _give_back(number: int, connection: sqlite3.Connection) -> None:
+        connection.execute(MESSAGES["give_back"], (number,))
+        connection.execute(NODES["strike_out"], (number,))
 
     def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         return self.store.access.write(self.seat, work)

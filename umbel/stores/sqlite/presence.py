@@ -74,6 +74,11 @@ class Presence:
         """Whether ``beat`` would write."""
         return self._clock.boot() - self._beaten >= HEARTBEAT
 
+    def die(self) -> None:
+        """Let go of the lock alone, as if the process had ended."""
+        if self._lock is not None:
+            self._lock.release()
+
     def leave(self) -> None:
         """Let go of the lock and remove the files, but those that a runner holds; the row is struck out before."""
         if self._lock is None:

@@ -123,10 +123,10 @@ class EncodeError(WireError):
 class DecodeError(WireError):
     """Bytes that are not a task message. ``field`` names the part that is wrong."""
 
-    def __init__(self, field: str, why: str) -> None:
-        super().__init__(f"{field}: {why}")
-        self.field = field
-        self.why = why
+    def __init__(self, field: str, why: str | None = None) -> None:
+        super().__init__(field if why is None else f"{field}: {why}")
+        self.field, _, rest = str(self).partition(": ")
+        self.why = rest if why is None else why
 
 
 class ContentDisallowed(WireError):

@@ -31,6 +31,9 @@ def _no_task() -> tuple[str | None, str | None]:
 task_context: Callable[[], tuple[str | None, str | None]] = _no_task
 """(id, name) of the task that the calling thread or coroutine is running; whoever runs tasks sets it."""
 
+process_name = ""
+"""What log lines call this process; a runner sets its own, elsewhere it is empty and the interpreter's is shown."""
+
 _installed: LineHandler | None = None
 """The handler that is on the logger ``umbel``; ``setup`` and ``reset`` alone change it."""
 
@@ -153,7 +156,9 @@ class LineHandler(logging.Handler):
                 ) from error
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """As ``logging.Handler``; the running task's id and name go into the record first, where it has none."""
+        """As ``logging.Handler``; the process's name, and the running task's where there is none, go into it first."""
+        if process_name:
+            record.processName = process_name
         task_id, task_name = task_context()
         if task_id is not None and getattr(record, "task_id", None) is None:
             record.task_id = task_id

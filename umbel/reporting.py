@@ -8,7 +8,7 @@ from typing import Any
 from umbel import current
 from umbel.declared import Declared
 from umbel.errors import UmbelError
-from umbel.model import FINAL_STATES, Record, SealedRecord
+from umbel.model import FINAL_STATES, Record, SealedRecord, State
 from umbel.wire import results
 from umbel.wiring import App
 
@@ -22,10 +22,8 @@ def report(task: Declared, task_id: str | None, state: str | None, meta: Mapping
     """
     if task_id is None:
         raise UmbelError("update_state outside of a running task needs task_id=")
-    if not state or state in FINAL_STATES:
-        raise UmbelError(
-            f"update_state takes a state that is not final, not {state!r}; a final one is the worker's to set"
-        )
+    if not state or state in FINAL_STATES or state == State.PENDING:
+        raise UmbelError(f"update_state takes a state that is not final, not {state!r}: only a worker sets that")
     app = task.app
     request = task.request
     own = request.id == task_id

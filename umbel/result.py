@@ -206,8 +206,9 @@ class AsyncResult(Generic[R]):
                 f"get() inside the task {attempt.task} would hold a worker slot while it waits for another task: "
                 "let that task store what is needed, or split this one"
             )
-        asyncio = sys.modules.get("asyncio")
-        if asyncio is not None and asyncio._get_running_loop() is not None:
+        # another thread may be importing asyncio at this moment: then no loop runs here
+        running = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
+        if running is not None and running() is not None:
             raise UmbelError("get() on a running event loop would stop the loop: await asyncio.to_thread(result.get)")
 
 

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -98,6 +100,37 @@ def test_a_solo_worker_ends_after_its_task(shop: Shop) -> None:
     assert worker.wait() == 0
     assert result.get(timeout=PATIENCE) == "a"
     assert waiting.state == "PENDING"
+
+
+def test_a_second_signal_ends_a_solo_worker_with_its_task(shop: Shop) -> None:
+    worker = shop.worker("-P", "solo")
+    result = shop.send("hold", "a")
+    shop.wait_for_note("start a")
+    worker.signal(signal.SIGINT)
+    worker.wait_for_line("Warm shutdown")
+    worker.signal(signal.SIGINT)
+    assert worker.wait() == 1
+    assert "Traceback" not in worker.text()
+    shop.worker("-c", "1")
+    shop.wait_for_note("start a", 2)
+    shop.go()
+    assert shop.get(result) == "a"
+    assert shop.count("end a") == 1
+
+
+def test_a_worker_started_by_a_program_needs_no_word_about_logging(shop: Shop) -> None:
+    program = (
+        "import shop; from umbel.worker import run; raise SystemExit(run(shop.app, concurrency=1, on_ready=shop.ready))"
+    )
+    module = shop.folder / "shop.py"
+    module.write_text(module.read_text() + "\n\ndef ready() -> None:\n    note('ready')\n")
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=shop.folder, env=shop.environ)
+    try:
+        shop.wait_for_note("ready")
+        assert shop.get(shop.send("add", 1, 1)) == 2
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
 
 
 def test_an_idle_worker_ends_at_once_and_leaves_no_process(shop: Shop) -> None:

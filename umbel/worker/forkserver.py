@@ -68,7 +68,8 @@ class ForkServer:
 
     def _setup(self, payload: dict[str, Any]) -> None:
         sys.path[:] = payload["path"]
-        log.setup(**payload["log"])
+        if payload["log"]:
+            log.setup(**payload["log"])
         try:
             self._app = Origin(*payload["origin"]).load()
             self._app.import_modules()

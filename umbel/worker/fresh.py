@@ -17,7 +17,8 @@ def main(told: str) -> None:
     setup = json.loads(told)
     ignore_shutdown_signals()
     sys.path[:] = setup["path"]
-    log.setup(**setup["log"])
+    if setup["log"]:
+        log.setup(**setup["log"])
     app = Origin(*setup["origin"]).load()
     app.import_modules()
     sock, board = setup["fds"]

@@ -30,7 +30,8 @@ class StartFailed(UmbelError):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What every runner of a node needs: where the app is, and how to log (the arguments of ``log.setup``)."""
+    """What every runner of a node needs: where the app is, and how to log: the arguments of ``log.setup``, empty to
+    leave logging as importing the app has it."""
 
     origin: Origin
     log: dict[str, Any]

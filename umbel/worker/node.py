@@ -209,15 +209,20 @@ class Node:
         for runner in fleet.runners.values():
             for held in fleet.take_back(runner):
                 self._give_back(held)
-        if fleet.unsettled:
+        if fleet.unsettled and self.shutdown.stage < 2:
             logger.warning("Waiting up to %g s for %d running task(s) to end", self._plan.grace, fleet.unsettled)
         await self._wait_for_running()
         cut = fleet.unsettled
-        for runner in list(fleet.runners.values()):
-            self._dismiss(runner)
+        for runner in fleet.runners.values():
+            for number in [number for number, held in runner.assigned.items() if held.early]:
+                self._give_back(runner.assigned.pop(number), cut=True)
+        await self._flush()
         if cut:
             logger.warning("%d task(s) had not ended and are given back", cut)
+        for runner in list(fleet.runners.values()):
+            self._dismiss(runner)
         await self._flush()
+        self._writing.cancel()
         return not cut and self.shutdown.stage < 2
 
     async def _wait_for_running(self) -> None:
@@ -238,10 +243,10 @@ class Node:
         if not runner.assigned:
             runner.link.stop()
             return
+        runner.link.kill()  # first: what is given back may be started elsewhere at once
         for held in runner.assigned.values():
             self._give_back(held, cut=True)
         runner.assigned.clear()
-        runner.link.kill()
 
     def _give_back(self, held: Held, *, cut: bool = False) -> None:
         """To the broker, or settled if its end is known; ``cut`` says that it runs."""
@@ -263,7 +268,6 @@ class Node:
                 logger.error("The store did not take the last settlements; those tasks will run again")
                 break
             await asyncio.sleep(0.005)
-        self._writing.cancel()
 
     async def _wait_for_change(self, seconds: float) -> None:
         self._fleet.changed.clear()

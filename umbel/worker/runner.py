@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from umbel import current
+from umbel import current, log
 from umbel.app import Umbel
 from umbel.model import SealedRecord
 from umbel.pools.main_thread import Job, MainThread
@@ -119,7 +119,7 @@ def live(app: Umbel, sock: socket.socket, board: Board, setup: RunnerSetup) -> N
     journey = Journey(app, setup.hostname, pool.call, wire)
     current.choose(app)
     current.recorder = wire.record
-    threading.current_thread().name = f"runner-{setup.number}"
+    log.process_name = threading.current_thread().name = f"runner-{setup.number}"
     threading.Thread(target=wire.listen, args=(pool, journey), name="umbel-io", daemon=True).start()
     wire.send("ready", os.getpid())
     pool.serve()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -33,6 +35,7 @@ class Solo:
         self._gate = threading.Condition()
         self._known: set[int] = set()
         """Numbers whose delivery the broker has forgotten; guarded by the condition."""
+        self._in_main_thread = False
         self._receive: Callable[[str, Any], None] | None = None
         self._fleet: Fleet | None = None
 
@@ -42,6 +45,7 @@ class Solo:
 
     def serve(self) -> None:
         """Run tasks in this thread until the node says stop."""
+        self._in_main_thread = threading.current_thread() is threading.main_thread()
         before = current.recorder
         current.recorder = self._record
         try:
@@ -103,7 +107,15 @@ class Solo:
             self._gate.notify_all()
 
     def kill(self) -> None:
-        """A task of this process cannot be killed without the process."""
+        """End the process: nothing less ends a task of its main thread. The claims return with its end.
+
+        A worker that a program runs in another thread leaves the program alone; its task goes on, and may run twice.
+        """
+        if self._in_main_thread:
+            logging.getLogger("umbel.worker").warning("The process ends with its task")
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            os._exit(1)
 
     # -- what the main thread uses --------------------------------------------------------------------------------
 

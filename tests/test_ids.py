@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from umbel.errors import ConfigurationError
-from umbel.ids import derived_id, new_id, new_ids, node_name
+from umbel.ids import new_id, new_ids, node_name
 
 
 def test_an_id_is_a_uuid_of_version_7_in_its_standard_text() -> None:
@@ -65,27 +65,6 @@ def test_a_forked_process_makes_other_ids_than_its_parent() -> None:
     ours = [text[14:] for text in [new_id(), *new_ids(3)]]
     assert len(theirs) == len("".join(ours))
     assert not any(random_part in theirs for random_part in ours)
-
-
-def test_what_follows_an_id_has_the_same_id_at_every_attempt() -> None:
-    assert derived_id("parent", 3) == derived_id("parent", 3)
-    assert derived_id("parent", 3) == derived_id("parent", "3")
-    assert uuid.UUID(derived_id("parent", 3)).version == 5
-    assert uuid.UUID(derived_id("parent", 3)).variant == uuid.RFC_4122
-
-
-def test_derived_ids_of_other_parents_and_positions_differ() -> None:
-    pairs: list[tuple[str, int | str]] = [
-        ("a", 1),
-        ("a", 2),
-        ("b", 1),
-        ("a:1", 2),
-        ("a", "1:2"),
-        ("1:a", 1),
-        ("", ""),
-        ("\ud800", 1),
-    ]
-    assert len({derived_id(parent, position) for parent, position in pairs}) == len(pairs)
 
 
 def test_a_node_is_named_after_its_host() -> None:

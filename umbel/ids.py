@@ -1,4 +1,4 @@
-"""Makes the identifiers: of tasks, of what follows from them, and of worker nodes."""
+"""Makes the identifiers: of tasks and of worker nodes."""
 
 from __future__ import annotations
 
@@ -35,26 +35,6 @@ def new_ids(n: int) -> list[str]:
     ]
     ids.sort()
     return ids
-
-
-_DERIVED = bytes.fromhex("f5b1f3a0c96b5c2f9b2e6b1d5a7c4e10")
-"""The name space (RFC 9562, version 5) of ids that follow from another id."""
-
-
-def derived_id(parent: str, position: int | str) -> str:
-    """The id of what follows ``parent`` at ``position``: a UUID of version 5, the same at every attempt.
-
-    ``3`` and ``"3"`` are the same position.
-    """
-    import hashlib
-
-    # The length keeps ("a:1", 2) and ("a", "1:2") apart.
-    name = f"{len(parent)}:{parent}:{position}".encode("utf-8", "surrogatepass")
-    digest = bytearray(hashlib.sha1(_DERIVED + name, usedforsecurity=False).digest()[:16])
-    digest[6] = digest[6] & 0x0F | 0x50
-    digest[8] = digest[8] & 0x3F | 0x80
-    text = digest.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def node_name(template: str | None = None) -> str:

@@ -5,19 +5,26 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime, tzinfo
 from typing import Any, NamedTuple
 
 from umbel import current
 from umbel.call import CallOptions, due_time, expiry_time
 from umbel.errors import PublishError, StoreError, TimeoutError
-from umbel.ids import new_id
+from umbel.ids import new_id, new_ids
 from umbel.model import Envelope, Message, Route
 from umbel.ports import Broker, Immediate
 from umbel.wire import task_v2
+from umbel.wire.swift import maker
 from umbel.wiring import App
 
 _NONE: Mapping[str, Any] = {}
+
+_SHARED = tuple(each.name for each in fields(Message) if each.name not in ("id", "args", "root_id"))
+"""What the messages of calls that were sent together have in common."""
+
+_like = maker(Message, ("id", "args", "root_id", *_SHARED))
 
 
 class _Defaults(NamedTuple):
@@ -110,6 +117,20 @@ class Publisher:
             compression=options.compression or defaults.compression,
         )
         return Route(options.queue or defaults.queue, priority, due), message
+
+    def prepare_many(
+        self, name: str, calls: Sequence[Sequence[Any]], options: CallOptions
+    ) -> list[tuple[Route, Message]]:
+        """The messages for calls that differ in their positional arguments alone; nothing is sent."""
+        if not calls:
+            return []
+        route, first = self.prepare(name, calls[0], _NONE, options)
+        own_root = first.root_id == first.id
+        rest = [getattr(first, field) for field in _SHARED]
+        return [
+            (route, _like(task_id, args, task_id if own_root else first.root_id, *rest))
+            for task_id, args in zip(new_ids(len(calls)), calls, strict=True)
+        ]
 
     def send(self, route: Route, message: Message) -> None:
         """Return when the broker has ``message`` durably.

@@ -91,12 +91,14 @@ class Task(Declared, Generic[P, R]):
             raise ConfigurationError("task_id names one call; leave it out when many are sent at once")
         publisher = self.app.publisher
         resolved = self.resolved(options)
-        prepared = []
-        for args in arguments:
+        calls = list(arguments)
+        check = self._checker
+        for args in calls:
             if not isinstance(args, list | tuple):
                 raise TypeError(f"delay_many takes a tuple of arguments for each call, not {args!r}")
-            self.check(args, {})
-            prepared.append(publisher.prepare(self.name, args, {}, resolved))
+            if check is not None:
+                check(*args)
+        prepared = publisher.prepare_many(self.name, calls, resolved)
         publisher.send_many(prepared)
         return [AsyncResult(message.id, self.app, ignored=message.ignore_result) for _, message in prepared]
 

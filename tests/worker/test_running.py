@@ -191,8 +191,20 @@ def test_the_more_urgent_runs_first(shop: Shop) -> None:
     assert [line for line in shop.diary() if line.startswith("add")] == ["add 9 0", "add 5 0", "add 5 0", "add 0 0"]
 
 
-def test_a_task_that_nobody_knows_is_a_dead_letter_and_a_failure(shop: Shop) -> None:
-    worker = shop.worker()
+def test_a_task_that_nobody_knows_waits_for_a_worker_that_does(shop: Shop) -> None:
+    worker = shop.worker("-c", "1")
+    result = shop.send("deployed_later", 1)
+    worker.wait_for_line("waits for a worker that knows it")
+    assert shop.get(shop.send("add", 1, 1)) == 2
+    module = shop.folder / "shop.py"
+    module.write_text(module.read_text() + "\n\n@app.task\ndef deployed_later(x):\n    return x + 1\n")
+    shop.worker("-c", "1")
+    assert shop.get(result) == 2
+    assert worker.text().count("waits for a worker that knows it") == 1
+
+
+def test_a_task_that_nobody_knows_in_time_is_a_dead_letter_and_a_failure(shop: Shop) -> None:
+    worker = shop.worker("--set", "task_unknown_grace=1.5")
     result = shop.send("no_such_task")
     with pytest.raises(NotRegistered):
         shop.get(result)

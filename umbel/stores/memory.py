@@ -7,17 +7,18 @@ import itertools
 import os
 import threading
 import weakref
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from umbel.clock import Clock, SystemClock
 from umbel.errors import ConfigurationError
-from umbel.model import Delivery, Envelope, Route, SealedRecord, Settlement, Verdict
-
-DEAD_LETTERS_KEPT = 100_000
-"""Dead letters kept of each queue; the oldest go first."""
+from umbel.model import Delivery, Envelope, Route, SealedRecord, Settlement, Verdict, may_replace
+from umbel.ports import DeadLetter
+from umbel.stores import memory_dead
+from umbel.stores.memory_dead import MemoryDead
+from umbel.stores.memory_marks import MemoryMarks
 
 _stores: weakref.WeakValueDictionary[str, MemoryStore] = weakref.WeakValueDictionary()
 _registry_lock = threading.Lock()
@@ -44,17 +45,6 @@ class Item:
     redelivered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A message that nobody will run, whole, with the reason and the unix time in seconds of its death."""
-
-    queue: str
-    envelope: Envelope
-    reason: str
-    died: float
-    priority: int
-
-
 @dataclass(eq=False, slots=True)
 class Holder:
     """What one consumer holds: receipts of its unsettled deliveries. The store's lock guards it."""
@@ -71,8 +61,10 @@ class MemoryStore:
     parent holds is the parent's to run.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Mapping[str, Any]) -> None:
         self.clock: Clock = SystemClock()
+        self._dead_for: float | None = settings.get("dead_letter_expires", memory_dead.KEPT) or None
+        self._most_dead: int = settings.get("dead_letter_max", memory_dead.MOST)
         self._born_empty()
 
     def _born_empty(self) -> None:
@@ -82,16 +74,17 @@ class MemoryStore:
         self._waiting: dict[str, list[tuple[float, int, Item]]] = {}
         self._records: dict[str, SealedRecord] = {}
         self._expiries: list[tuple[float, str]] = []
-        self._dead: dict[str, deque[DeadLetter]] = {}
+        self.dead = MemoryDead(lambda: self.clock.now(), self._dead_for, self._most_dead)
+        self.marks = MemoryMarks(lambda: self.clock.now())
         self._bells: set[Callable[[], None]] = set()
 
     @classmethod
-    def named(cls, name: str) -> MemoryStore:
-        """The store of this name, the same one for everybody in this process."""
+    def named(cls, name: str, settings: Mapping[str, Any] | None = None) -> MemoryStore:
+        """The store of this name, the same one for everybody in this process; the first one's settings count."""
         with _registry_lock:
             store = _stores.get(name)
             if store is None:
-                store = _stores[name] = cls()
+                store = _stores[name] = cls(settings or {})
             return store
 
     def use_clock(self, clock: Clock) -> None:
@@ -147,10 +140,31 @@ class MemoryStore:
         with self._lock:
             return len(self._ready.pop(queue, ())) + len(self._waiting.pop(queue, ()))
 
+    def withdraw(self, records: Iterable[SealedRecord]) -> frozenset[str]:
+        """As ``Withdraws.withdraw``."""
+        known = {record.id: record for record in records}
+        with self._lock:
+            gone = _pull(self._ready, known) | _pull(self._waiting, known)
+            for id in gone:
+                self._write(known[id])
+        self.ring()
+        return gone
+
+    def replay(self, letters: Iterable[tuple[int, Envelope]]) -> int:
+        """As ``DeadLetters.replay``."""
+        count = 0
+        with self._lock:
+            for number, envelope in letters:
+                letter = self.dead.take(number)
+                if letter is not None:
+                    self._place(Item(next(self._seq), letter.queue, letter.priority, None, envelope))
+                    count += 1
+        self.ring()
+        return count
+
     def dead_letters(self, queue: str) -> list[DeadLetter]:
         """The dead letters of a queue, oldest first."""
-        with self._lock:
-            return list(self._dead.get(queue, ()))
+        return [letter for letter in self.dead.after(0, self._most_dead) if letter.queue == queue]
 
     # -- deliveries
 
@@ -224,9 +238,7 @@ class MemoryStore:
             item.due = verdict.due
             self._place(item)
         elif verdict.kind == "dead":
-            letters = self._dead.setdefault(item.queue, deque(maxlen=DEAD_LETTERS_KEPT))
-            reason = verdict.reason or ""
-            letters.append(DeadLetter(item.queue, item.envelope, reason, self.clock.now(), item.priority))
+            self.dead.bury(item.envelope, item.queue, item.priority, verdict.reason or "")
 
     def give_back(self, holder: Holder) -> None:
         """Make everything that ``holder`` holds ready again, at its old place and marked as it came."""
@@ -248,7 +260,7 @@ class MemoryStore:
     def _write(self, record: SealedRecord) -> None:
         self._expire()
         old = self._records.get(record.id)
-        if old is not None and (record.life < old.life or (record.life == old.life and old.final)):
+        if old is not None and not may_replace(old.state, old.life, record.state, record.life):
             return
         self._records[record.id] = record
         if record.expires is not None:
@@ -273,6 +285,21 @@ class MemoryStore:
         with self._lock:
             for id in ids:
                 self._records.pop(id, None)
+
+
+def _pull(heaps: dict[str, list[Any]], ids: Container[str]) -> frozenset[str]:
+    """Take the messages of these ids out of heaps whose entries end with an item; gives the ids found."""
+    gone: set[str] = set()
+    for queue, heap in list(heaps.items()):
+        found = {entry[-1].envelope.id for entry in heap if entry[-1].envelope.id in ids}
+        if not found:
+            continue
+        gone |= found
+        heaps[queue] = [entry for entry in heap if entry[-1].envelope.id not in found]
+        heapq.heapify(heaps[queue])
+        if not heaps[queue]:
+            del heaps[queue]
+    return frozenset(gone)
 
 
 def _before_fork() -> None:

@@ -45,6 +45,7 @@ class Journey:
         self._node = node
         self._accept = app.accept_content
         self._max_size: int = app.conf.task_message_max_size
+        self._protection = app.protection
         self._acks_late: bool = app.conf.task_acks_late
         self._track_started: bool = app.conf.task_track_started
         self._soft_limit: float | None = app.conf.task_soft_time_limit
@@ -64,7 +65,9 @@ class Journey:
     async def _live(self, number: int, delivery: Delivery) -> Report:
         """Decoded, admitted, run, settled."""
         try:
-            message = task_v2.decode(delivery.envelope, accept=self._accept, max_size=self._max_size)
+            message = task_v2.decode(
+                delivery.envelope, accept=self._accept, max_size=self._max_size, protection=self._protection
+            )
         except WireError as error:
             return self._settler.undecodable(number, delivery, error)
         try:
@@ -108,7 +111,13 @@ class Journey:
         else:
             outcome = Failed(TimeLimitExceeded(reason) if certificate.kind == TIMED_OUT else WorkerLostError(reason))
         try:
-            message = task_v2.decode(delivery.envelope, accept=self._accept, max_size=self._max_size)
+            message = task_v2.decode(
+                delivery.envelope,
+                accept=self._accept,
+                max_size=self._max_size,
+                protection=self._protection,
+                fresh=False,  # it was when it was first handed out
+            )
             task = self._app.tasks[message.task]
         except (WireError, NotRegistered) as error:
             return self._settler.undecodable(number, delivery, error)

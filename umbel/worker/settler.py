@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -38,6 +39,7 @@ from umbel.model import (
 )
 from umbel.request import Request
 from umbel.wire import results, task_v2
+from umbel.wire.marks import RESENT, UNKNOWN_SINCE
 
 logger = logging.getLogger("umbel.worker")
 
@@ -63,6 +65,7 @@ class Settler:
         self._keeps_results = app.result_url is not None
         self._ack_failures: bool = conf.task_acks_on_failure_or_timeout
         self._store_ignored_errors: bool = conf.task_store_errors_even_if_ignored
+        self._unknown_grace: float = conf.task_unknown_grace
         self._serializer: str = conf.result_serializer
         self._extended: bool = conf.result_extended
         self._expires: float | None = conf.result_expires or None
@@ -115,11 +118,10 @@ class Settler:
 
     def _again(self, request: Request, outcome: Retried) -> tuple[Route, Envelope]:
         message, delivery = outcome.message, request.delivery
-        queue = outcome.queue or (delivery.queue if delivery is not None else "")
-        priority = message.priority if delivery is None or message.priority is not None else delivery.priority
+        if delivery is None:
+            raise EncodeError("a task that no broker delivered cannot be sent again")
         due = message.eta.timestamp() if message.eta is not None else None
-        form = delivery.envelope.form if delivery is not None else "plain"
-        return Route(queue, priority, due), task_v2.encode(message, form)
+        return _resent(message, delivery, outcome.queue or delivery.queue, due)
 
     def started(self, task: Declared, request: Request) -> None:
         """Record STARTED."""
@@ -136,7 +138,25 @@ class Settler:
         return Report(number, dead(reason), self.plain(task_id, error) if task_id else None)
 
     def unknown(self, number: int, delivery: Delivery, message: Message, error: Exception) -> Report:
-        """The end of a message for a task that this worker does not have."""
+        """A message for a task that this worker does not have: it waits for one that does, then it is a dead letter.
+
+        It goes back to its queue for 1 to 15 seconds at a time, ``task_unknown_grace`` in all, as one step.
+        """
+        now = self._clock.now()
+        since = message.marks.get(UNKNOWN_SINCE, now)
+        waited = now - since
+        if waited < self._unknown_grace:
+            if not waited:
+                logger.warning(
+                    "Task %s[%s] waits for a worker that knows it, for %g s (task_unknown_grace): %s",
+                    message.task,
+                    message.id,
+                    self._unknown_grace,
+                    error,
+                )
+            pause = min(15.0, max(1.0, waited / 8), self._unknown_grace - waited)
+            waiting = replace(message, marks={**message.marks, UNKNOWN_SINCE: since, RESENT: True})
+            return Report(number, ACK, follow_ups=[_resent(waiting, delivery, delivery.queue, now + pause)])
         logger.error("Task %s[%s] is a dead letter: %s", message.task, message.id, error)
         return Report(number, dead(f"NotRegistered: {message.task}"), self.plain(message.id, error))
 
@@ -180,6 +200,11 @@ class Settler:
     def _seal(self, record: Record, now: float) -> SealedRecord:
         expires = None if self._expires is None else now + self._expires
         return results.seal(record, serializer=self._serializer, extended=self._extended, expires=expires)
+
+
+def _resent(message: Message, delivery: Delivery, queue: str, due: float | None) -> tuple[Route, Envelope]:
+    priority = delivery.priority if message.priority is None else message.priority
+    return Route(queue, priority, due), task_v2.encode(message, delivery.envelope.form)
 
 
 def tell(task: Declared, request: Request, outcome: Outcome, runtime: float) -> None:

@@ -61,7 +61,8 @@ def _prepare(connection: sqlite3.Connection, location: Location, timeout: float,
     # Only ``checkpointing`` moves the log into the file: see docs/decisions/0011.
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute(f"PRAGMA journal_size_limit = {SAFETY_LIMIT}")
-    connection.execute("PRAGMA cache_size = -8000")
+    # 2 MB a connection: queues and new results are read and written at their ends, and more was not measurably quicker.
+    connection.execute("PRAGMA cache_size = -2000")
     ensure_schema(connection, location.path)
 
 

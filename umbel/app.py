@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
-from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
 from umbel import clock, current, plug
 from umbel.call import NO_OPTIONS
@@ -19,6 +19,10 @@ from umbel.revoking import revoke
 from umbel.serial import accepted
 from umbel.settings.loader import Settings
 from umbel.task import Task, from_function
+from umbel.wire.redaction import UNKNOWN, Parameters
+
+if TYPE_CHECKING:
+    from umbel.wire.protection import Protection
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -251,6 +255,22 @@ class Umbel:
         """The content types accepted of results."""
         names = self.conf.result_accept_content or self.conf.accept_content
         return accepted((*names, self.conf.result_serializer))
+
+    @property
+    def protection(self) -> Protection | None:
+        """What signs and seals what is sent, and checks and opens what arrives; None where no keys are configured."""
+        conf = self.conf
+        signing_keys, sealing_keys = conf.security_signing_keys, conf.security_encryption_keys
+        if not signing_keys and not sealing_keys:
+            return None
+        from umbel.wire.protection import protection_with
+
+        return protection_with(signing_keys, conf.security_signing_max_age, sealing_keys, self.clock.now)
+
+    def parameters_of(self, name: str) -> Parameters:
+        """What the task of that name calls its arguments, as far as it is known here."""
+        task = self.tasks.get(name)
+        return UNKNOWN if task is None else task.parameters
 
     def set_current(self) -> None:
         """Make this the current app of the process."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -13,6 +14,7 @@ from umbel.errors import ConfigurationError, UmbelError
 from umbel.request import Request
 from umbel.retry import Backoff, classic
 from umbel.signature_check import Checker, checker_for
+from umbel.wire.redaction import Parameters, parameters_of
 from umbel.wiring import App
 
 OUTSIDE = Request()
@@ -129,6 +131,11 @@ class Declared:
         """The attempt under way in this thread or coroutine."""
         attempt = current.request.get()
         return OUTSIDE if attempt is None else attempt
+
+    @functools.cached_property
+    def parameters(self) -> Parameters:
+        """What the body calls its arguments, so that ``task_redact_args`` finds those that came without a name."""
+        return parameters_of(self.run)
 
     def __repr__(self) -> str:
         return f"<Task {self.name}>"

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, tzinfo
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from umbel import current
 from umbel.call import CallOptions, due_time, expiry_time
@@ -16,8 +16,12 @@ from umbel.ids import new_id, new_ids
 from umbel.model import Envelope, Message, Route
 from umbel.ports import Broker, Immediate
 from umbel.wire import task_v2
+from umbel.wire.redaction import Redaction
 from umbel.wire.swift import maker
 from umbel.wiring import App
+
+if TYPE_CHECKING:
+    from umbel.wire.protection import Protection
 
 _NONE: Mapping[str, Any] = {}
 
@@ -39,6 +43,8 @@ class _Defaults(NamedTuple):
     zone: tzinfo
     broker: Broker
     form: str
+    protection: Protection | None
+    redaction: Redaction | None
 
 
 class Publisher:
@@ -66,6 +72,8 @@ class Publisher:
             app.timezone,
             app.broker,
             app.broker.form,
+            app.protection,
+            Redaction(conf.task_redact_args) if conf.task_redact_args else None,
         )
         return known
 
@@ -139,13 +147,18 @@ class Publisher:
         ``EncodeError`` when an argument cannot be written; in both cases nothing was sent.
         """
         defaults = self._defaults or self._read()
-        self._publish(defaults.broker, [(route, task_v2.encode(message, defaults.form))], message)
+        if defaults.redaction is not None:
+            message = defaults.redaction.of(message, self._app.parameters_of(message.task))
+        envelope = task_v2.encode(message, defaults.form, protection=defaults.protection)
+        self._publish(defaults.broker, [(route, envelope)], message)
 
     def send_many(self, messages: Sequence[tuple[Route, Message]]) -> None:
         """As ``send``, for all of them in one durable write: all or none where the store can."""
         defaults = self._defaults or self._read()
         bodies = [message for _, message in messages]
-        envelopes = task_v2.encode_many(bodies, defaults.form)
+        if defaults.redaction is not None:
+            bodies = [defaults.redaction.of(each, self._app.parameters_of(each.task)) for each in bodies]
+        envelopes = task_v2.encode_many(bodies, defaults.form, protection=defaults.protection)
         pairs = [(route, envelope) for (route, _), envelope in zip(messages, envelopes, strict=True)]
         self._publish(defaults.broker, pairs, bodies)
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from umbel.call import CallOptions
 from umbel.clock import Clock
 from umbel.model import Message, Route
 from umbel.ports import Broker, ResultBackend
 from umbel.settings.loader import Settings
+from umbel.wire.redaction import Parameters
+
+if TYPE_CHECKING:
+    from umbel.wire.protection import Protection
 
 
 class Sender(Protocol):
@@ -61,3 +65,8 @@ class App(Protocol):
 
     @property
     def result_content(self) -> frozenset[str]: ...
+
+    @property
+    def protection(self) -> Protection | None: ...
+
+    def parameters_of(self, name: str) -> Parameters: ...

@@ -8,6 +8,7 @@ from typing import Any
 
 from umbel.errors import ConfigurationError
 from umbel.log import LOG_FORMAT, TASK_LOG_FORMAT
+from umbel.settings.keys import ENCRYPTION_KEYS, SIGNING_KEYS
 from umbel.settings.kinds import (
     FLAG,
     NAMES,
@@ -179,6 +180,13 @@ OPTIONS: dict[str, Option] = _declared(
     Option("task_track_started", FLAG, False, "Record the state STARTED when a task starts."),
     Option("task_ignore_result", FLAG, False, "Keep no results, unless a task or a call says otherwise."),
     Option("task_store_errors_even_if_ignored", FLAG, False, "Keep the failures of tasks whose results are not kept."),
+    Option(
+        "task_redact_args",
+        NAMES,
+        (),
+        "Arguments that are shown as '***': in the representation that travels with a call, in logs, with results.",
+        unit="argument names",
+    ),
     Option("timezone", ZONE, "UTC", "The time zone of datetimes that name none."),
     Option("enable_utc", FLAG, True, "Write times in UTC; False: in timezone."),
     # -- results --------------------------------------------------------------------------------------------------
@@ -206,6 +214,31 @@ OPTIONS: dict[str, Option] = _declared(
     ),
     Option(
         "result_extended", FLAG, True, "Keep the task's name, arguments, worker, queue and retries with its result."
+    ),
+    # -- security -------------------------------------------------------------------------------------------------
+    Option(
+        "security_signing_keys",
+        SIGNING_KEYS,
+        (),
+        "Sign what is sent, and take nothing that is not signed. The first key signs, each of them verifies.",
+        secret=True,
+        default_text="none: nothing is signed, everything is taken",
+    ),
+    Option(
+        "security_signing_max_age",
+        seconds(zero=False),
+        86400.0,
+        "How long after it was signed, or after its eta, a message is taken.",
+        unit="seconds",
+    ),
+    Option(
+        "security_encryption_keys",
+        ENCRYPTION_KEYS,
+        (),
+        "Encrypt the arguments and links of what is sent; names, headers and results stay readable. The first key "
+        "encrypts, each of them decrypts.",
+        secret=True,
+        default_text="none: nothing is encrypted",
     ),
     # -- worker ---------------------------------------------------------------------------------------------------
     Option(

@@ -14,14 +14,6 @@ MAX_NAME = 1024
 NAMES = ("task", "id", "root_id", "parent_id", "group", "shadow")
 
 
-def may_have_odd_names(head: str | bytes) -> bool:
-    """Whether a JSON text could hold a name that ``odd_name`` refuses: asked first, because it is fast.
-
-    In JSON, the characters that no name may have can only be written as escapes.
-    """
-    return len(head) > MAX_NAME or (b"\\u" in head if isinstance(head, bytes) else "\\u" in head)
-
-
 def odd_name(headers: Mapping[str, Any], properties: Mapping[str, Any]) -> tuple[str, str] | None:
     """The first name that is too long, or that stores cannot keep, as it is called, and what is wrong with it."""
     found = [(name, headers.get(name)) for name in NAMES]

@@ -30,6 +30,9 @@ SIGNATURE = "umbel_signature"
 SEAL = "umbel_sealed"
 """How the body is encrypted; see ``wire.sealing``."""
 
+NO_KEY = "the body is sealed, and no key is here to open it (security_encryption_keys)"
+"""What there is to say of a seal where no keys are."""
+
 OF_THE_BYTES = frozenset({SIGNATURE, SEAL})
 """They are true of one envelope alone, so they are no marks of the message in it."""
 

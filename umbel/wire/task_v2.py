@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quoted
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from umbel import serial
-from umbel.errors import DecodeError, EncodeError, MissingExtra, WireError
+from umbel.errors import DecodeError, EncodeError, MissingExtra, SealError, WireError
 from umbel.model import NO_LINKS, Envelope, Links, Message
-from umbel.serial import write_json
+from umbel.serial import read_json, write_json
 from umbel.wire import compression, marks, task_v1
-from umbel.wire.bounds import NAMES, may_have_odd_names, odd_name
+from umbel.wire.bounds import MAX_NAME, NAMES, odd_name
 from umbel.wire.envelope import Form, Letter, form_called, unpack
 from umbel.wire.fields import MAX_HEADERS, message_from
 from umbel.wire.names import HEADERS, LINKS, PROPERTIES, RESERVED_HEADERS
 from umbel.wire.reprs import safe_repr, sort_of
+
+if TYPE_CHECKING:
+    from umbel.wire.protection import Protection
 
 MAX_SIZE = 64 * 2**20
 """Bytes of a message, expanded, that are read unless the caller says otherwise."""
@@ -24,41 +28,61 @@ MAX_SIZE = 64 * 2**20
 MAX_USERS_HEADERS = MAX_HEADERS // 2
 """A call with more headers of its own is refused; the rest is room for those of the message."""
 
+HIDDEN = "<encrypted>"
+"""What is shown of arguments that travel in a sealed body."""
+
 _PLAIN = (tuple, list, dict)
 
 _NO_LINKS_TEXT = '{"callbacks": null, "errbacks": null, "chain": null, "chord": null}'
 
 
-def encode(message: Message, form: str, *, now: float | None = None) -> Envelope:
-    """The message as bytes, in the envelope layout ``form``.
+def encode(message: Message, form: str, *, now: float | None = None, protection: Protection | None = None) -> Envelope:
+    """The message as bytes, in the envelope layout ``form``, signed and sealed by ``protection``.
 
     ``now`` is the unix time in seconds: with it, a message that expires tells a broker that can drop it when to.
     Raises ``EncodeError`` that names the part which cannot be written, ``UnknownOption`` for a layout, serializer or
     compression that does not exist, ``MissingExtra`` for one that is not installed.
     """
-    return _encode(message, form_called(form), now)
+    return _encode(message, form_called(form), now, protection)
 
 
-def encode_many(messages: Iterable[Message], form: str, *, now: float | None = None) -> list[Envelope]:
+def encode_many(
+    messages: Iterable[Message], form: str, *, now: float | None = None, protection: Protection | None = None
+) -> list[Envelope]:
     """``encode`` for each; when one cannot be written nothing is returned."""
     layout = form_called(form)
-    return [_encode(message, layout, now) for message in messages]
+    return [_encode(message, layout, now, protection) for message in messages]
 
 
-def decode(envelope: Envelope, *, accept: frozenset[str], max_size: int = MAX_SIZE) -> Message:
+def decode(
+    envelope: Envelope,
+    *,
+    accept: frozenset[str],
+    max_size: int = MAX_SIZE,
+    protection: Protection | None = None,
+    fresh: bool = True,
+) -> Message:
     """The message in an envelope that anybody may have made.
 
     ``accept`` holds the content types that may be read; ``max_size`` is in bytes and holds for the expanded body. A
-    message of protocol 1 is read too. Raises ``DecodeError`` that names the field which is missing or wrong,
-    ``ContentDisallowed`` before looking at a body of another type; nothing else, whatever the bytes are.
+    message of protocol 1 is read too. With ``protection``, the signature is checked before the body is looked at, and
+    ``fresh=False`` accepts one of any age.
+
+    Raises ``DecodeError`` that names the field which is missing or wrong, ``ContentDisallowed`` before looking at a
+    body of another type, ``SignatureError``, ``SealError``; nothing else, whatever the bytes are.
     """
     size = len(envelope.head) + len(envelope.body)
     if size > max_size:
         raise DecodeError("body", f"the message has {size} bytes, at most {max_size} are read")
     letter = unpack(envelope)
-    headers = letter.headers
+    headers, body, packing = letter.headers, letter.body, None
+    if protection is not None:
+        body = protection.open(letter, fresh=fresh)
+    elif marks.SEAL in headers:
+        raise SealError(marks.NO_KEY)
     packed = headers.get("compression")
-    body, packing = (letter.body, None) if packed is None else _expand(letter.body, packed, max_size)
+    if packed is not None:
+        body, packing = _expand(body, packed, max_size)
     content = _content(letter, body, accept)
     old = "task" not in headers or isinstance(content, dict)
     if old:
@@ -67,7 +91,8 @@ def decode(envelope: Envelope, *, accept: frozenset[str], max_size: int = MAX_SI
         raise DecodeError("body", f"is {sort_of(content)} and must be args, kwargs and links")
     else:
         args, kwargs, embed = content
-    if old or envelope.form != "plain" or may_have_odd_names(envelope.head):
+    # A short head of JSON has no long names, and without escapes none of the characters that no name may have.
+    if old or envelope.form != "plain" or len(envelope.head) > MAX_NAME or b"\\u" in envelope.head:
         _refuse_odd_names(headers, letter.properties)
     serializer = serial.serializer_of(letter.content_type)
     return message_from(headers, letter.properties, args, kwargs, embed, serializer, packing)
@@ -142,18 +167,29 @@ def properties_of(message: Message, now: float | None = None) -> dict[str, Any]:
     return properties
 
 
-def _encode(message: Message, form: Form, now: float | None) -> Envelope:
+def _encode(message: Message, form: Form, now: float | None, protection: Protection | None) -> Envelope:
     body, content_type, content_encoding = _body(message)
     packing = None
     if message.compression is not None:
         body, packing = compression.compress(body, message.compression)
+    if protection is not None and protection.seals:
+        message = replace(message, argsrepr=HIDDEN, kwargsrepr=HIDDEN)
     if form.pack_text is None:
-        headers, properties = headers_of(message, packing), properties_of(message, now)
         _refuse_to_send_odd_names(message)
+        headers, properties = headers_of(message, packing), properties_of(message, now)
+        if protection is not None:
+            seen = read_json(write_json(headers, "headers"), "headers")
+            body, added = protection.close(Letter(seen, properties, body, content_type, content_encoding))
+            headers |= added
         return form.pack(message.id, headers, properties, body, content_type, content_encoding)
     headers_text, properties_text = _headers_text(message, packing), _properties_text(message, now)
-    if may_have_odd_names(headers_text) or may_have_odd_names(properties_text):
+    if len(headers_text) + len(properties_text) > MAX_NAME or "\\u" in headers_text or "\\u" in properties_text:
         _refuse_to_send_odd_names(message)
+    if protection is not None:
+        properties = {"correlation_id": message.id, "reply_to": message.reply_to}
+        seen = read_json(headers_text, "headers")
+        body, added = protection.close(Letter(seen, properties, body, content_type, content_encoding))
+        headers_text = f"{headers_text[:-1]},{write_json(added)[1:]}"
     return form.pack_text(message.id, headers_text, properties_text, body, content_type, content_encoding)
 
 

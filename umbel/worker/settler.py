@@ -40,6 +40,7 @@ from umbel.model import (
 from umbel.request import Request
 from umbel.wire import results, task_v2
 from umbel.wire.marks import RESENT, UNKNOWN_SINCE
+from umbel.wire.redaction import Redaction
 
 logger = logging.getLogger("umbel.worker")
 
@@ -69,6 +70,9 @@ class Settler:
         self._serializer: str = conf.result_serializer
         self._extended: bool = conf.result_extended
         self._expires: float | None = conf.result_expires or None
+        self._protection = app.protection
+        self._redaction = Redaction(conf.task_redact_args)
+        self._hides = bool(conf.task_redact_args) or (self._protection is not None and self._protection.seals)
 
     def settle(
         self,
@@ -92,7 +96,7 @@ class Settler:
         follow_ups: Sequence[tuple[Route, Envelope]] = ()
         if isinstance(outcome, Retried):
             try:
-                follow_ups = [self._again(request, outcome)]
+                follow_ups = [self._again(task, request, outcome)]
                 record = self._record(task, request, State.RETRY, _reason(outcome.retry), outcome.traceback)
             except EncodeError as error:
                 outcome = failed(EncodeError(f"the retry of {task.name} cannot be sent: {error}"), task)
@@ -116,12 +120,14 @@ class Settler:
             tell(task, request, outcome, runtime)
         return Report(number, verdict, record, runtime, follow_ups)
 
-    def _again(self, request: Request, outcome: Retried) -> tuple[Route, Envelope]:
+    def _again(self, task: Declared, request: Request, outcome: Retried) -> tuple[Route, Envelope]:
         message, delivery = outcome.message, request.delivery
         if delivery is None:
             raise EncodeError("a task that no broker delivered cannot be sent again")
         due = message.eta.timestamp() if message.eta is not None else None
-        return _resent(message, delivery, outcome.queue or delivery.queue, due)
+        if self._hides:
+            message = self._redaction.of(message, task.parameters)
+        return self._resent(message, delivery, outcome.queue or delivery.queue, due)
 
     def started(self, task: Declared, request: Request) -> None:
         """Record STARTED."""
@@ -143,7 +149,7 @@ class Settler:
         It goes back to its queue for 1 to 15 seconds at a time, ``task_unknown_grace`` in all, as one step.
         """
         now = self._clock.now()
-        since = message.marks.get(UNKNOWN_SINCE, now)
+        since = min(now, message.marks.get(UNKNOWN_SINCE, now))
         waited = now - since
         if waited < self._unknown_grace:
             if not waited:
@@ -156,7 +162,7 @@ class Settler:
                 )
             pause = min(15.0, max(1.0, waited / 8), self._unknown_grace - waited)
             waiting = replace(message, marks={**message.marks, UNKNOWN_SINCE: since, RESENT: True})
-            return Report(number, ACK, follow_ups=[_resent(waiting, delivery, delivery.queue, now + pause)])
+            return Report(number, ACK, follow_ups=[self._resent(waiting, delivery, delivery.queue, now + pause)])
         logger.error("Task %s[%s] is a dead letter: %s", message.task, message.id, error)
         return Report(number, dead(f"NotRegistered: {message.task}"), self.plain(message.id, error))
 
@@ -179,6 +185,7 @@ class Settler:
             if state is not State.FAILURE or not (self._store_ignored_errors if errors is None else errors):
                 return None
         now = self._clock.now()
+        args, kwargs = self._arguments(task, message) if self._hides else (message.args, message.kwargs)
         record = Record(
             id=message.id,
             state=state,
@@ -189,22 +196,28 @@ class Settler:
             group_id=message.group,
             parent_id=message.parent_id,
             name=message.task,
-            args=message.args,
-            kwargs=message.kwargs,
+            args=args,
+            kwargs=kwargs,
             worker=self._hostname,
             retries=message.retries,
             queue=request.delivery.queue if request.delivery else None,
         )
         return self._seal(record, now)
 
+    def _resent(self, message: Message, delivery: Delivery, queue: str, due: float | None) -> tuple[Route, Envelope]:
+        priority = delivery.priority if message.priority is None else message.priority
+        return Route(queue, priority, due), task_v2.encode(message, delivery.envelope.form, protection=self._protection)
+
+    def _arguments(self, task: Declared, message: Message) -> tuple[Any, Any]:
+        """The arguments as they may be kept with a result."""
+        if self._protection is not None and self._protection.seals:
+            return task_v2.HIDDEN, task_v2.HIDDEN
+        redaction, parameters = self._redaction, task.parameters
+        return redaction.args(message.args, parameters), redaction.kwargs(message.kwargs, parameters)
+
     def _seal(self, record: Record, now: float) -> SealedRecord:
         expires = None if self._expires is None else now + self._expires
         return results.seal(record, serializer=self._serializer, extended=self._extended, expires=expires)
-
-
-def _resent(message: Message, delivery: Delivery, queue: str, due: float | None) -> tuple[Route, Envelope]:
-    priority = delivery.priority if message.priority is None else message.priority
-    return Route(queue, priority, due), task_v2.encode(message, delivery.envelope.form)
 
 
 def tell(task: Declared, request: Request, outcome: Outcome, runtime: float) -> None:

@@ -8,13 +8,14 @@ from typing import Any, Self
 
 from umbel.model import SealedRecord
 from umbel.stores.memory import MemoryStore, name_of
+from umbel.stores.memory_marks import OffersMarks
 
 
-class MemoryBackend:
+class MemoryBackend(OffersMarks):
     """Records of one process, by the name in ``memory://name``; they end with it."""
 
     def __init__(self, url: str, settings: Any = None) -> None:
-        self.keeper = MemoryStore.named(name_of(url))
+        self.keeper = MemoryStore.named(name_of(url), settings)
 
     async def __aenter__(self) -> Self:
         return self

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from umbel.model import SealedRecord
 from umbel.stores.sqlite.location import locate
+from umbel.stores.sqlite.marking import OffersMarks
 
 if TYPE_CHECKING:
     from umbel.stores.sqlite.store import SqliteStore
 
 
-class SqliteBackend:
+class SqliteBackend(OffersMarks):
     """Records in the file that ``sqlite:///relative.db`` or ``sqlite:////absolute.db`` names; making it opens none."""
 
     def __init__(self, url: str, settings: Mapping[str, Any]) -> None:

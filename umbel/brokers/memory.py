@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from umbel.model import Delivery, Envelope, Queue, Route, Settlement
-from umbel.ports import ResultBackend
+from umbel.model import Delivery, Envelope, Queue, Route, SealedRecord, Settlement
+from umbel.ports import DeadLetter, ResultBackend
 from umbel.stores.memory import Holder, MemoryStore, name_of
+from umbel.stores.memory_marks import OffersMarks
 
 if TYPE_CHECKING:
     from umbel.stores.bells import LoopBell
@@ -17,13 +18,13 @@ LONGEST_NAP = 1.0
 """Seconds after which a consumer that waits for a due time reads the clock again, as it may have been set."""
 
 
-class MemoryBroker:
+class MemoryBroker(OffersMarks):
     """Messages of one process, by the name in ``memory://name``; they end with it."""
 
     form = "plain"
 
     def __init__(self, url: str, settings: Any = None) -> None:
-        self.keeper = MemoryStore.named(name_of(url))
+        self.keeper = MemoryStore.named(name_of(url), settings)
         self.publish_now = self.keeper.publish
         """As ``publish``, from any thread, inside or outside the context manager."""
 
@@ -49,6 +50,20 @@ class MemoryBroker:
 
     async def purge(self, queue: str) -> int:
         return self.keeper.purge(queue)
+
+    async def dead_letters(self, after: int = 0, limit: int = 1000) -> Sequence[DeadLetter]:
+        return self.keeper.dead.after(after, limit)
+
+    async def replay(self, letters: Sequence[tuple[int, Envelope]]) -> int:
+        return self.keeper.replay(letters)
+
+    async def drop_dead_letters(self, numbers: Sequence[int]) -> int:
+        return self.keeper.dead.drop(numbers)
+
+    async def withdraw(self, records: Sequence[SealedRecord]) -> frozenset[str]:
+        """As ``Withdraws.withdraw``. The records are stored here; where an app keeps its results elsewhere, its caller
+        stores those of the ids that this gives there again."""
+        return self.keeper.withdraw(records)
 
 
 class MemoryConsumer:

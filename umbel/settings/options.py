@@ -215,6 +215,21 @@ OPTIONS: dict[str, Option] = _declared(
     Option(
         "result_extended", FLAG, True, "Keep the task's name, arguments, worker, queue and retries with its result."
     ),
+    # -- dead letters ---------------------------------------------------------------------------------------------
+    Option(
+        "dead_letter_expires",
+        expiry(),
+        2_592_000.0,
+        "How long a message that could not be done is kept. None or 0: for ever.",
+        unit="seconds",
+    ),
+    Option(
+        "dead_letter_max",
+        whole(1),
+        100_000,
+        "How many of them are kept of each queue; the oldest go first.",
+        unit="messages",
+    ),
     # -- security -------------------------------------------------------------------------------------------------
     Option(
         "security_signing_keys",

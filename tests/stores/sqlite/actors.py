@@ -13,11 +13,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import uuid
 
+from umbel.backends.sqlite import SqliteBackend
 from umbel.brokers.sqlite import SqliteBroker
 from umbel.errors import StoreError
 from umbel.model import ACK, Envelope, Route, SealedRecord, Settlement
+from umbel.ports import Mark
 from umbel.stores.sqlite.locks import FileLock
 
 
@@ -204,7 +207,47 @@ def lock_and_fork(path: str) -> None:
     sys.stdin.read()
 
 
+async def count(url: str, times: str, *keys: str) -> None:
+    """Add 1 to each mark, so many times, as soon as told to begin; then claim the mark ``first``."""
+    backend = SqliteBackend(url, {})
+    await backend.get_marks(keys)
+    say("ready")
+    sys.stdin.readline()
+    for _ in range(int(times)):
+        await backend.add_to_marks(keys, 1, time.time() + 600)
+    mine = await backend.put_marks_if_absent([Mark("first", str(os.getpid()), None)])
+    say("first" if mine else "later")
+
+
+async def put(url: str, *keys: str) -> None:
+    """Put these marks, one by one."""
+    broker = SqliteBroker(url, {})
+    for key in keys:
+        await broker.put_marks([Mark(key, str(os.getpid()), None)])
+    say("put")
+
+
+async def fork_while_watching(url: str) -> None:
+    """Fork while marks are watched; the child puts one and watches by itself, the parent goes on watching."""
+    backend = SqliteBackend(url, {})
+    watch = backend.watch_marks("m:")
+    say(len(await anext(watch)))
+    if not (pid := os.fork()):
+        os._exit(0 if asyncio.run(put_and_watch(url)) == ["m:child"] else 1)
+    say(*[mark.key for mark in await anext(watch)])
+    say(*statuses([pid]))
+
+
+async def put_and_watch(url: str) -> list[str]:
+    backend = SqliteBackend(url, {})
+    await backend.put_marks([Mark("m:child", "", None)])
+    return [mark.key for mark in await anext(backend.watch_marks("m:"))]
+
+
 ACTORS = {
+    "count": count,
+    "put": put,
+    "fork_while_watching": fork_while_watching,
     "try_lock": try_lock,
     "lock_and_fork": lock_and_fork,
     "hold": hold,

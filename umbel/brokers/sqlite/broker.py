@@ -7,15 +7,17 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from umbel.model import Envelope, Queue, Route
+from umbel.model import Envelope, Queue, Route, SealedRecord
+from umbel.ports import DeadLetter
 from umbel.stores.sqlite.location import locate
+from umbel.stores.sqlite.marking import OffersMarks
 
 if TYPE_CHECKING:
     from umbel.brokers.sqlite.consumer import SqliteConsumer
     from umbel.stores.sqlite.store import SqliteStore
 
 
-class SqliteBroker:
+class SqliteBroker(OffersMarks):
     """Messages in the file that ``sqlite:///relative.db`` or ``sqlite:////absolute.db`` names.
 
     Making it touches no file. What is published survives the end of every process; with ``sqlite_synchronous`` FULL
@@ -76,3 +78,28 @@ class SqliteBroker:
         import asyncio
 
         return await asyncio.to_thread(self.keeper.purge, queue)
+
+    async def dead_letters(self, after: int = 0, limit: int = 1000) -> Sequence[DeadLetter]:
+        import asyncio
+
+        return await asyncio.to_thread(self.keeper.dead.after, after, limit)
+
+    async def replay(self, letters: Sequence[tuple[int, Envelope]]) -> int:
+        """As ``DeadLetters.replay``, and all of them in one step."""
+        import asyncio
+
+        return await asyncio.to_thread(self.keeper.dead.replay, letters)
+
+    async def drop_dead_letters(self, numbers: Sequence[int]) -> int:
+        import asyncio
+
+        return await asyncio.to_thread(self.keeper.dead.drop, numbers)
+
+    async def withdraw(self, records: Sequence[SealedRecord]) -> frozenset[str]:
+        """As ``Withdraws.withdraw``. The records are stored in this file; where an app keeps its results elsewhere, its
+        caller stores those of the ids that this gives there again."""
+        import asyncio
+
+        from umbel.stores.sqlite.withdrawing import withdraw
+
+        return await asyncio.to_thread(withdraw, self.keeper, records)

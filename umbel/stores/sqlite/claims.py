@@ -16,6 +16,7 @@ from umbel.stores.sqlite.lookout import Lookout
 from umbel.stores.sqlite.presence import NODES, Presence
 from umbel.stores.sqlite.reaper import Reaper
 from umbel.stores.sqlite.store import MESSAGES, SqliteStore
+from umbel.stores.sqlite.sweeping import Sweeper
 
 T = TypeVar("T")
 
@@ -42,6 +43,7 @@ class Claims:
         self.store = store
         self.seat = store.seat()
         self.reaper = Reaper(store, self.seat)
+        self.sweeper = Sweeper(store)
         self.lookout = Lookout(store.access, self.seat)
         self.presence: Presence | None = None
         self._queues = tuple(dict.fromkeys(queues))
@@ -105,12 +107,13 @@ class Claims:
         return self.store.access.write(self.seat, work)
 
     def chores(self) -> None:
-        """What is not urgent: the claims of dead nodes, the heartbeat, expired records, the size of the log."""
+        """What is not urgent: the claims of dead nodes, the heartbeat, what has expired, the size of the log."""
         assert self.presence is not None
         if self.reaper.sweep():
             self.more = True
         if self.presence.beat_is_due():
             self.turn([], 0)
+        self.sweeper.sweep()
         self.store.checkpoints.run_aside(NODE_LIMIT)
 
     def make_room(self) -> None:

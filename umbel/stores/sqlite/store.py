@@ -15,11 +15,13 @@ from umbel.errors import StoreFull
 from umbel.model import Envelope, Route, SealedRecord
 from umbel.stores.sqlite.access import Access
 from umbel.stores.sqlite.checkpointing import SAFETY_LIMIT, Checkpoints
+from umbel.stores.sqlite.dead import DeadTable
 from umbel.stores.sqlite.location import Location
+from umbel.stores.sqlite.marks import MarkTable
 from umbel.stores.sqlite.opening import connect
 from umbel.stores.sqlite.seats import Seat
 from umbel.stores.sqlite.statements import statements
-from umbel.stores.sqlite.watcher import Watcher
+from umbel.stores.sqlite.watcher import RecordWatcher
 
 T = TypeVar("T")
 
@@ -31,6 +33,10 @@ EXPIRY_BATCH = 500
 
 EXPIRY_PAUSE = 60.0
 """Seconds until expired records are looked for again once none is left."""
+
+DEAD_LETTERS_KEPT = 30 * 86400.0
+MOST_DEAD_LETTERS = 100_000
+"""Where the settings say nothing: for how many seconds, and how many of each queue."""
 
 CHECKPOINT_PATIENCE = 0.1
 SIZE_CHECK_EVERY = 4 << 20
@@ -57,23 +63,26 @@ class SqliteStore:
     Everything here raises ``StoreError`` and its kinds. A call that raised wrote nothing.
     """
 
-    def __init__(self, location: Location, timeout: float, synchronous: str, clock: Clock) -> None:
+    def __init__(self, location: Location, settings: Mapping[str, Any], clock: Clock) -> None:
         self.path = location.path
         self.folder = f"{location.path}-nodes"
         self.clock = clock
-        self.access = Access(self.path, timeout)
+        self.access = Access(self.path, float(settings.get("broker_publish_timeout", 5.0)))
         self._location = location
-        self._synchronous = synchronous
+        self._synchronous = str(settings.get("sqlite_synchronous", "NORMAL"))
         self._writer = self.seat()
         self._reader = self.seat()
         self._checkpointer = self.seat(CHECKPOINT_PATIENCE)
         self.checkpoints = Checkpoints(self.path, self.folder, self._checkpointer)
         self._unchecked = 0
+        expires = settings.get("dead_letter_expires", DEAD_LETTERS_KEPT)
+        self.dead = DeadTable(self, expires or None, int(settings.get("dead_letter_max", MOST_DEAD_LETTERS)))
         self._born()
 
     def _born(self) -> None:
         self.access = Access(self.path, self.access.timeout)
-        self.watcher = Watcher(self.access, self.seat(), self.load_with)
+        self.watcher = RecordWatcher(self.access, self.seat(), self.load_with)
+        self.marks = MarkTable(self)
         self._bells: frozenset[Callable[[], None]] = frozenset({self.watcher.ring})
         self._next_expiry = 0.0
 
@@ -86,9 +95,7 @@ class SqliteStore:
         with _registry:
             store = _stores.get(location.path)
             if store is None:
-                timeout = float(settings.get("broker_publish_timeout", 5.0))
-                synchronous = str(settings.get("sqlite_synchronous", "NORMAL"))
-                store = _stores[location.path] = cls(location, timeout, synchronous, clock or SystemClock())
+                store = _stores[location.path] = cls(location, settings, clock or SystemClock())
             elif location.any_filesystem:
                 store._location = location
             return store
@@ -106,6 +113,17 @@ class SqliteStore:
     def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """As ``Access.write``, on a connection for everybody."""
         return self.access.write(self._writer, work)
+
+    def commit(self, work: Callable[[sqlite3.Connection], T], size: int = 0) -> T:
+        """As ``write``, and once more if the disk was full and room could be made; ``size``: about how many bytes."""
+        try:
+            done = self.write(work)
+        except StoreFull:
+            if not self.make_room():
+                raise
+            done = self.write(work)
+        self._grown(size)
+        return done
 
     def open(self) -> None:
         """Make sure that the file is there and can be used."""
@@ -177,6 +195,9 @@ class SqliteStore:
     def _written(self, size: int = 0) -> None:
         """After a write of so many bytes: wake who waits for it, and see to the log now and then."""
         self.ring()
+        self._grown(size)
+
+    def _grown(self, size: int) -> None:
         self._unchecked += size + BYTES_A_COMMIT
         if self._unchecked >= SIZE_CHECK_EVERY:
             self._unchecked = 0
@@ -204,20 +225,13 @@ class SqliteStore:
 
     def store(self, records: Sequence[SealedRecord]) -> None:
         """Write the records that may replace what is there."""
-        try:
-            self._store(records)
-        except StoreFull:
-            if not self.make_room():
-                raise
-            self._store(records)
-        self._written(sum(len(record.payload) for record in records))
 
-    def _store(self, records: Sequence[SealedRecord]) -> None:
         def work(connection: sqlite3.Connection) -> None:
             self.write_records(connection, records)
             self.expire(connection)
 
-        self.write(work)
+        self.commit(work, sum(len(record.payload) for record in records))
+        self.ring()
 
     def write_records(self, connection: sqlite3.Connection, records: Iterable[SealedRecord]) -> None:
         """As ``store``, inside a transaction."""

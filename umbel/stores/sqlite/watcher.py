@@ -1,4 +1,4 @@
-"""Follows the records that somebody waits for, with one thread for all who wait."""
+"""Follows what somebody waits for in a store, with one thread for all who wait."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, TypeVar
 
 from umbel.errors import StoreBusy, StoreError
 from umbel.model import SealedRecord
@@ -32,14 +33,29 @@ LINGER = 5.0
 Load = Callable[[sqlite3.Connection, Iterable[str]], dict[str, SealedRecord]]
 
 
-class Watch:
-    """One caller's ids, and the news of them: written by the watcher's thread, which then calls ``ring``."""
+class Waiting:
+    """One caller that waits for news: written by the watcher's thread, which then calls ``ring``."""
 
-    def __init__(self, ids: Sequence[str], ring: Callable[[], None]) -> None:
-        self.pending = dict.fromkeys(ids)
-        self.news: deque[SealedRecord] = deque()
+    def __init__(self, ring: Callable[[], None]) -> None:
         self.error: StoreError | None = None
         self.ring = ring
+
+    def fail(self, error: StoreError) -> None:
+        """There will be no more news."""
+        self.error = error
+        self.ring()
+
+
+W = TypeVar("W", bound=Waiting)
+
+
+class Watch(Waiting):
+    """One caller's ids, and the news of them."""
+
+    def __init__(self, ids: Sequence[str], ring: Callable[[], None]) -> None:
+        super().__init__(ring)
+        self.pending = dict.fromkeys(ids)
+        self.news: deque[SealedRecord] = deque()
         self._seen: dict[str, SealedRecord] = {}
 
     def compare(self, known: dict[str, SealedRecord]) -> None:
@@ -63,23 +79,25 @@ class Watch:
         """Whether every id has had its final record, and all news was taken."""
         return not self.pending and not self.news
 
-    def fail(self, error: StoreError) -> None:
-        self.error = error
-        self.ring()
 
+class Watcher(Generic[W]):
+    """The watches of one kind on one store in one process. Its thread lives while there are any, and a little longer.
 
-class Watcher:
-    """The watches of one store in one process. Its thread lives while there are any, and a little longer."""
+    A kind says how it reads, and how many seconds it rests after that, whatever others write meanwhile.
+    """
 
-    def __init__(self, access: Access, seat: Seat, load: Load) -> None:
+    name = "watcher"
+    what = "what"
+    rest = 0.0
+
+    def __init__(self, access: Access, seat: Seat) -> None:
         self._access = access
         self._seat = seat
-        self._load = load
         self._mutex = threading.Lock()
-        self._watches: set[Watch] = set()
+        self._watches: set[W] = set()
         self._joined = False
         self._lookout: Lookout | None = None
-        """There is one while the thread lives; ``_mutex`` guards all four."""
+        """There is one while the thread lives; ``_mutex`` guards all three."""
 
     def ring(self) -> None:
         """Say that this process wrote; what others write shows in the file."""
@@ -87,21 +105,20 @@ class Watcher:
         if lookout is not None:
             lookout.ring()
 
-    def follow(self, ids: Sequence[str], ring: Callable[[], None]) -> Watch:
-        """A watch on these ids, until ``leave``; ``ring`` is called in the watcher's thread."""
-        watch = Watch(ids, ring)
+    def join(self, watch: W) -> W:
+        """From now on give this one its news, until ``leave``."""
         with self._mutex:
             self._watches.add(watch)
             self._joined = True
             if self._lookout is None:
                 self._lookout = Lookout(self._access, self._seat)
-                name = f"umbel-watcher {self._access.path}"
+                name = f"umbel-{self.name} {self._access.path}"
                 threading.Thread(target=self._run, args=(self._lookout,), name=name, daemon=True).start()
             self._lookout.ring()
         return watch
 
-    def leave(self, watch: Watch) -> None:
-        """End what ``follow`` began; repeatable."""
+    def leave(self, watch: W) -> None:
+        """End what ``join`` began; repeatable."""
         with self._mutex:
             self._watches.discard(watch)
 
@@ -121,14 +138,15 @@ class Watcher:
                     self._read(watches)
                     stale, read_at = False, now
                     cost = time.monotonic() - now
-                    if cost > NOTABLE:
-                        time.sleep(cost * (1 / SHARE - 1))
+                    pause = max(self.rest, cost * (1 / SHARE - 1) if cost > NOTABLE else 0.0)
+                    if pause:
+                        time.sleep(pause)
             except StoreError as error:
                 stale = True
                 self._refused(watches, error)
             lookout.wait(SAFETY)
 
-    def _current(self) -> tuple[tuple[Watch, ...], bool]:
+    def _current(self) -> tuple[tuple[W, ...], bool]:
         """The watches of now, and whether there are new ones among them."""
         with self._mutex:
             joined, self._joined = self._joined, False
@@ -144,16 +162,34 @@ class Watcher:
         self._seat.close()
         return True
 
+    def _read(self, watches: Sequence[W]) -> None:
+        """Give these their news. Raises ``StoreError``."""
+        raise NotImplementedError
+
+    def _refused(self, watches: Sequence[W], error: StoreError) -> None:
+        if isinstance(error, StoreBusy):
+            logger.warning("%s that somebody waits for could not be read yet: %s", self.what, error)
+            return
+        for watch in watches:
+            watch.fail(error)
+            self.leave(watch)
+
+
+class RecordWatcher(Watcher[Watch]):
+    """Follows records by their ids; ``load`` reads them, all at once for everybody."""
+
+    what = "records"
+
+    def __init__(self, access: Access, seat: Seat, load: Load) -> None:
+        super().__init__(access, seat)
+        self._load = load
+
+    def follow(self, ids: Sequence[str], ring: Callable[[], None]) -> Watch:
+        """A watch on these ids, until ``leave``; ``ring`` is called in the watcher's thread."""
+        return self.join(Watch(ids, ring))
+
     def _read(self, watches: Sequence[Watch]) -> None:
         ids = {id for watch in watches for id in watch.pending}
         known = self._access.read(self._seat, lambda connection: self._load(connection, ids))
         for watch in watches:
             watch.compare(known)
-
-    def _refused(self, watches: Sequence[Watch], error: StoreError) -> None:
-        if isinstance(error, StoreBusy):
-            logger.warning("records that somebody waits for could not be read yet: %s", error)
-            return
-        for watch in watches:
-            watch.fail(error)
-            self.leave(watch)

@@ -18,5 +18,8 @@ pytest.register_assert_rewrite(
     "umbel.testing.conformance.backend",
     "umbel.testing.conformance.broker",
     "umbel.testing.conformance.consumer",
+    "umbel.testing.conformance.dead_letters",
     "umbel.testing.conformance.keeping",
+    "umbel.testing.conformance.marks",
+    "umbel.testing.conformance.withdraw",
 )

@@ -21,7 +21,7 @@ def test_a_report_has_versions_the_app_and_the_changed_settings(project: Project
     assert found["umbel"].startswith(__version__)
     assert platform.python_version() in found["python"]
     assert found["sqlite"] == sqlite3.sqlite_version
-    assert {"platform", "click", "rich", "msgpack", "PyYAML", "brotli", "zstandard"} <= set(found)
+    assert {"platform", "click", "rich", "msgpack", "PyYAML", "brotli", "zstandard", "cryptography"} <= set(found)
     assert found["app"] == "tasks:app"
     assert found["worker_grace"] == "7.0  (command line)"
     assert "worker_pool" not in found

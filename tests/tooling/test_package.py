@@ -69,7 +69,7 @@ def test_everything_that_the_package_offers_installs_and_is_found_by_its_entry_p
     wanted = ["--constraint", str(root / "requirements" / "dev.txt"), f"umbel[all] @ {wheel.as_uri()}"]
     run([uv, "pip", "install", "-q", "--python", python, *wanted], tmp_path)
     program = (
-        "import brotli, click, msgpack, rich, yaml, zstandard\n"
+        "import brotli, click, cryptography, msgpack, rich, yaml, zstandard\n"
         "from importlib.metadata import entry_points, version\n"
         "print(version('umbel'), sorted(point.name for point in entry_points(group='umbel.brokers')))\n"
     )

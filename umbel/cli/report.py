@@ -16,7 +16,7 @@ from umbel.cli.grammar import Command
 from umbel.cli.tables import aligned
 from umbel.cli.values import shown
 
-PACKAGES = ("click", "rich", "msgpack", "PyYAML", "brotli", "zstandard")
+PACKAGES = ("click", "rich", "msgpack", "PyYAML", "brotli", "zstandard", "cryptography")
 """What umbel itself may bring, with and without extras."""
 
 

@@ -185,7 +185,7 @@ class Fleet:
         self._freed()
 
     def _freed(self) -> None:
-        if self.suspects is not None:
+        if self.suspects is not None and self.suspects.waiting:
             self.suspects.freed()
         self.feed()
         self.changed.set()

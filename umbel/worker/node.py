@@ -126,9 +126,10 @@ class Node:
 
     def _take(self, deliveries: Sequence[Delivery]) -> None:
         fresh = []
+        revoked = () if self._revocations is None else self._revocations.orders
         for delivery in deliveries:
             held = Held(delivery)
-            if self._revocations is not None and self._revocations.of(delivery.envelope.id) is not None:
+            if delivery.envelope.id in revoked:
                 held.certificate = Certificate(REVOKED, "revoked")
             elif delivery.redelivered and self._suspects is not None:
                 self._suspects.take([delivery])

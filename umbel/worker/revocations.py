@@ -25,11 +25,8 @@ class Revocations:
         self._marks = marks
         self._clock = clock
         self._on_order = on_order
-        self._orders: dict[str, Order] = {}
-
-    def of(self, task_id: str) -> Order | None:
-        """The order about this task, if there is one."""
-        return self._orders.get(task_id)
+        self.orders: dict[str, Order] = {}
+        """What is known now, by task id; for others to read."""
 
     async def run(self, ready: Callable[[], None]) -> None:
         """The service; ``ready()`` is called once everything that stood in the store is known."""
@@ -42,11 +39,11 @@ class Revocations:
     def _learn(self, mark: Mark) -> None:
         task_id = mark.key.removeprefix(PREFIX)
         order = Order(bool(json.loads(mark.value).get("terminate")), mark.expires)
-        self._orders[task_id] = order
+        self.orders[task_id] = order
         self._on_order(task_id, order)
 
     def _prune(self) -> None:
         now = self._clock.now()
-        over = [key for key, order in self._orders.items() if order.expires is not None and order.expires <= now]
+        over = [key for key, order in self.orders.items() if order.expires is not None and order.expires <= now]
         for task_id in over:
-            del self._orders[task_id]
+            del self.orders[task_id]

@@ -46,7 +46,8 @@ class Suspects:
         self._clock = clock
         self._runners = runners
         self._limit = limit
-        self._waiting: deque[Delivery] = deque()
+        self.waiting: deque[Delivery] = deque()
+        """Those that are to be started, for others to look whether there are any."""
         self._running: dict[str, int] = {}
         """Starts of the suspects that run now, by task id."""
         self._ended: list[str] = []
@@ -54,7 +55,7 @@ class Suspects:
 
     def take(self, deliveries: Iterable[Delivery]) -> None:
         """These were handed out before."""
-        self._waiting.extend(deliveries)
+        self.waiting.extend(deliveries)
         self._wake.set()
 
     def ended(self, task_id: str) -> None:
@@ -65,21 +66,20 @@ class Suspects:
 
     def freed(self) -> None:
         """A runner may have room."""
-        if self._waiting:
-            self._wake.set()
+        self._wake.set()
 
     def pull(self, task_id: str) -> Delivery | None:
         """Take out the one of this task, if it waits here."""
-        for delivery in self._waiting:
+        for delivery in self.waiting:
             if delivery.envelope.id == task_id:
-                self._waiting.remove(delivery)
+                self.waiting.remove(delivery)
                 return delivery
         return None
 
     def empty(self) -> list[Delivery]:
         """All that wait, to give back."""
-        given = list(self._waiting)
-        self._waiting.clear()
+        given = list(self.waiting)
+        self.waiting.clear()
         return given
 
     async def run(self) -> None:
@@ -103,9 +103,9 @@ class Suspects:
 
     async def _start(self) -> None:
         room = self._runners.idle()
-        if not room or not self._waiting or any(starts > 2 for starts in self._running.values()):
+        if not room or not self.waiting or any(starts > 2 for starts in self._running.values()):
             return
-        batch = [self._waiting[at] for at in range(min(room, len(self._waiting)))]
+        batch = [self.waiting[at] for at in range(min(room, len(self.waiting)))]
         keys = [PREFIX + delivery.envelope.id for delivery in batch]
         known = await self._marks.get_marks(keys)
         chosen = self._choose(batch, {key.removeprefix(PREFIX): int(value) for key, value in known.items()})
@@ -115,7 +115,7 @@ class Suspects:
         counted = [d for d, starts in chosen if starts < self._limit]
         await self._marks.add_to_marks([PREFIX + d.envelope.id for d in counted], 1, expires)
         for delivery, starts in chosen:
-            self._waiting.remove(delivery)
+            self.waiting.remove(delivery)
             held = Held(delivery)
             held.suspect = True
             held.losses = starts

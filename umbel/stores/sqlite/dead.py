@@ -6,14 +6,11 @@ import logging
 import math
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from umbel.model import Envelope
 from umbel.ports import DeadLetter
+from umbel.stores.sqlite.keeping import Keeping
 from umbel.stores.sqlite.statements import statements
-
-if TYPE_CHECKING:
-    from umbel.stores.sqlite.store import SqliteStore
 
 logger = logging.getLogger("umbel.stores")
 
@@ -28,7 +25,7 @@ class DeadTable:
     ``expires`` is how many seconds they are kept, None for ever; ``most`` how many of each queue.
     """
 
-    def __init__(self, store: SqliteStore, expires: float | None, most: int) -> None:
+    def __init__(self, store: Keeping, expires: float | None, most: int) -> None:
         self._store = store
         self._expires = expires
         self._most = most

@@ -6,17 +6,15 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from umbel.errors import StoreError
 from umbel.ports import Mark
 from umbel.stores.sqlite.access import Access
+from umbel.stores.sqlite.keeping import Keeping
 from umbel.stores.sqlite.seats import Seat, identity
 from umbel.stores.sqlite.statements import statements
 from umbel.stores.sqlite.watcher import Waiting, Watcher
-
-if TYPE_CHECKING:
-    from umbel.stores.sqlite.store import SqliteStore
 
 T = TypeVar("T")
 
@@ -29,7 +27,7 @@ REST = 0.02
 class MarkTable:
     """The marks of one store. Everything raises ``StoreError`` and its kinds; then nothing was written."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: Keeping) -> None:
         self._store = store
         self.watcher = MarkWatcher(store.access, store.seat(), lambda: store.clock.now())
 
@@ -136,7 +134,7 @@ class MarkWatch(Waiting):
 class MarkWatcher(Watcher[MarkWatch]):
     """Follows marks by the beginning of their keys."""
 
-    name = "marks"
+    name = "umbel-marks"
     what = "marks"
     rest = REST
 

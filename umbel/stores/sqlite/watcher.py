@@ -86,8 +86,8 @@ class Watcher(Generic[W]):
     A kind says how it reads, and how many seconds it rests after that, whatever others write meanwhile.
     """
 
-    name = "watcher"
-    what = "what"
+    name = ""
+    what = ""
     rest = 0.0
 
     def __init__(self, access: Access, seat: Seat) -> None:
@@ -112,7 +112,7 @@ class Watcher(Generic[W]):
             self._joined = True
             if self._lookout is None:
                 self._lookout = Lookout(self._access, self._seat)
-                name = f"umbel-{self.name} {self._access.path}"
+                name = f"{self.name} {self._access.path}"
                 threading.Thread(target=self._run, args=(self._lookout,), name=name, daemon=True).start()
             self._lookout.ring()
         return watch
@@ -178,6 +178,7 @@ class Watcher(Generic[W]):
 class RecordWatcher(Watcher[Watch]):
     """Follows records by their ids; ``load`` reads them, all at once for everybody."""
 
+    name = "umbel-watcher"
     what = "records"
 
     def __init__(self, access: Access, seat: Seat, load: Load) -> None:

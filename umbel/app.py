@@ -59,8 +59,8 @@ class Umbel:
         """The class below which class-based tasks are written."""
         self.publisher = Publisher(self)
         self._discovered: list[tuple[Iterable[str] | Callable[[], Iterable[str]], str | None]] = []
-        self._broker: Broker | None = None
-        self._backend: ResultBackend | None = None
+        self._broker: tuple[str, Broker] | None = None
+        self._backend: tuple[str, ResultBackend] | None = None
         current.join(self)
         if set_as_current:
             current.choose(self)
@@ -217,24 +217,24 @@ class Umbel:
 
     @property
     def broker(self) -> Broker:
-        """The adapter for ``broker_url``; made at first use, once a process image."""
-        if self._broker is None:
-            url = self.conf.broker_url
-            self._broker = plug.broker_class(url)(url, self.conf)
-        return self._broker
+        """The adapter for ``broker_url``; made at first use, and again when the setting was changed."""
+        url = self.conf.broker_url
+        if self._broker is None or self._broker[0] != url:
+            self._broker = (url, plug.broker_class(url)(url, self.conf))
+        return self._broker[1]
 
     @property
     def backend(self) -> ResultBackend:
         """The adapter for ``result_backend``; raises ``NoResultBackend`` when none is configured."""
-        if self._backend is None:
-            url = self.result_url
-            if url is None:
-                raise NoResultBackend(
-                    "no result is kept: result_backend is off; set result_backend to a URL, for example "
-                    "'sqlite:///results.db', or leave it out with a broker that keeps results itself"
-                )
-            self._backend = plug.backend_class(url)(url, self.conf)
-        return self._backend
+        url = self.result_url
+        if url is None:
+            raise NoResultBackend(
+                "no result is kept: result_backend is off; set result_backend to a URL, for example "
+                "'sqlite:///results.db', or leave it out with a broker that keeps results itself"
+            )
+        if self._backend is None or self._backend[0] != url:
+            self._backend = (url, plug.backend_class(url)(url, self.conf))
+        return self._backend[1]
 
     @property
     def result_url(self) -> str | None:

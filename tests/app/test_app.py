@@ -176,6 +176,15 @@ def test_results_go_to_the_brokers_own_store_by_default() -> None:
     assert make_app(result_backend="sqlite:///other.db").result_url == "sqlite:///other.db"
 
 
+def test_a_changed_url_is_followed() -> None:
+    app = make_app()
+    first = app.broker
+    assert app.broker is first
+    app.conf.broker_url = "memory://another"
+    assert app.broker is not first
+    assert app.result_url == "memory://another"
+
+
 def test_an_id_that_is_no_text_is_refused() -> None:
     with pytest.raises(UmbelError, match="a task id is a text"):
         make_app().result("")

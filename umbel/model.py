@@ -237,8 +237,9 @@ def later(due: float) -> Verdict:
 
 
 def dead(reason: str) -> Verdict:
-    """Keep the original bytes among the dead letters, with ``reason``."""
-    return Verdict("dead", reason=reason)
+    """Keep the original bytes among the dead letters, with ``reason``: its first two thousand characters, and half a
+    surrogate pair, which no store can keep and the name of a file may well have, as an escape."""
+    return Verdict("dead", reason=reason[:2000].encode(errors="backslashreplace").decode())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from umbel.errors import ContentDisallowed, DecodeError, EncodeError, UnknownOption, WireError
-from umbel.model import Record, SealedRecord
+from umbel.model import Record, SealedRecord, State
 from umbel.serial import accepted
 from umbel.wire.results import seal, unseal
 
@@ -174,3 +174,12 @@ def test_any_table_gives_a_record_or_an_error_of_the_wire(meta: dict[str, Any]) 
         return
     if read.state != "SUCCESS" and read.value is not None:
         assert isinstance(read.value, BaseException)
+
+
+@pytest.mark.parametrize(("key", "why"), [("\udcff", "half of a surrogate pair"), ("a\0", "a NUL character")])
+def test_an_id_or_a_state_that_no_store_can_keep_is_refused(key: str, why: str) -> None:
+    with pytest.raises(EncodeError, match=f"task_id: .* {why}"):
+        seal(Record(id=key, state=State.SUCCESS))
+    with pytest.raises(EncodeError, match=f"state: .* {why}"):
+        seal(Record(id="i", state=key))
+    assert seal(Record(id="größe", state="HALB")).id == "größe"

@@ -26,6 +26,9 @@ def seal(
     written are kept as text. Raises ``EncodeError`` for a result that cannot be written, ``UnknownOption`` for a
     serializer that does not exist, ``MissingExtra`` for one that is not installed.
     """
+    if not (record.id.isprintable() and record.state.isprintable()):
+        _check_key("task_id", record.id)
+        _check_key("state", record.state)
     value = record.value
     if isinstance(value, BaseException):
         value = to_wire(value, serializer)
@@ -34,6 +37,15 @@ def seal(
     else:
         payload = _other(record, value, extended, serializer)
     return SealedRecord(record.id, record.state, payload, expires, record.life)
+
+
+def _check_key(name: str, key: str) -> None:
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise EncodeError(f"{name}: {key[:80]!a} has half of a surrogate pair, which no store can keep") from None
+    if "\0" in key:
+        raise EncodeError(f"{name}: {key[:80]!a} contains a NUL character, which some stores cannot keep")
 
 
 def unseal(sealed: SealedRecord, accept: frozenset[str] = _JSON_ONLY) -> Record:

@@ -342,7 +342,7 @@ def test_a_reason_that_no_store_can_keep_costs_no_worker_its_life(site: Site, br
     app.send_task("shop.rejects")
     reported = app.send_task("shop.reports")
     with working(app):
-        with pytest.raises(EncodeError, match="state: .* half of a surrogate pair"):
+        with pytest.raises(EncodeError, match=r"state: .* half of a surrogate pair"):
             reported.get(timeout=PATIENCE)
         assert app.send_task("shop.add", (3, 4)).get(timeout=PATIENCE) == 7
     assert [letter.reason for letter in dead(app)] == ["no such file: \\udcff"]

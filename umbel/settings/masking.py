@@ -7,7 +7,8 @@ import re
 MASK = "********"
 
 _SECRET_PARAMETER = re.compile(
-    r"([?&;][^=&;]*(?:pass|secret|token|api_?key|access_?key)[^=&;]*=)[^&;#]*", re.IGNORECASE
+    r"([?&;](?:[^=&;]*(?:pass|pwd|secret|token|credential|signature|api_?key|access_?key)[^=&;]*|sig|key)=)[^&;#]*",
+    re.IGNORECASE,
 )
 
 

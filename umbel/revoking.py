@@ -58,17 +58,18 @@ async def _revoke(app: App, ids: Sequence[str], terminate: bool) -> None:
         expires = now + conf.result_expires if conf.result_expires else None
         done = datetime.fromtimestamp(now, app.timezone)
         error = TaskRevokedError("revoked")
-        await broker.withdraw(
-            [
-                results.seal(
-                    Record(id=task_id, state=State.REVOKED, value=error, date_done=done),
-                    serializer=conf.result_serializer,
-                    extended=conf.result_extended,
-                    expires=expires,
-                )
-                for task_id in ids
-            ]
-        )
+        records = [
+            results.seal(
+                Record(id=task_id, state=State.REVOKED, value=error, date_done=done),
+                serializer=conf.result_serializer,
+                extended=conf.result_extended,
+                expires=expires,
+            )
+            for task_id in ids
+        ]
+        removed = await broker.withdraw(records)
+        if removed and app.result_url not in (None, conf.broker_url):
+            await app.backend.store([record for record in records if record.id in removed])
 
 
 def marks_of(app: App) -> Marks:

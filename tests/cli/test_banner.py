@@ -61,7 +61,7 @@ def test_passwords_are_masked_in_broker_and_results() -> None:
 
 def test_results_that_are_off_or_in_the_broker_are_said_to_be() -> None:
     assert dict(said(backend=None, broker="amqp://localhost").facts)["results"] == "off (result_backend)"
-    assert dict(said().facts)["results"] == "the broker's own store, where it keeps results"
+    assert dict(said().facts)["results"] == "in the broker's own store"
 
 
 def test_a_relative_file_is_shown_with_its_absolute_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from umbel.cli.promises import docker_warning, not_kept
 from umbel.cli.tables import aligned, fancy
 from umbel.settings.home import sqlite_path, sqlite_url
 from umbel.settings.masking import mask_url
-from umbel.settings.options import OPTIONS
 
 if TYPE_CHECKING:
     from umbel.app import Umbel
@@ -70,7 +69,7 @@ def _results(app: Umbel) -> str:
     if kept is None:
         return "off (result_backend)"
     if not isinstance(app.conf.result_backend, str):
-        return OPTIONS["result_backend"].default_text or address(kept)
+        return "in the broker's own store"
     return address(kept)
 
 

@@ -171,6 +171,13 @@ OPTIONS: dict[str, Option] = _declared(
         "Whether a task that failed or ran out of time is settled as done; False makes it a dead letter.",
     ),
     Option(
+        "task_unknown_grace",
+        seconds(zero=True),
+        600.0,
+        "How long a call of a task that no worker knows waits for one that does, before it is a dead letter.",
+        unit="seconds",
+    ),
+    Option(
         "task_max_starts",
         whole(1),
         3,

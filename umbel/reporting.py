@@ -10,6 +10,7 @@ from umbel.declared import Declared
 from umbel.errors import UmbelError
 from umbel.model import FINAL_STATES, Record, SealedRecord, State
 from umbel.wire import results
+from umbel.wire.marks import LIFE
 from umbel.wiring import App
 
 
@@ -37,6 +38,7 @@ def report(task: Declared, task_id: str | None, state: str | None, meta: Mapping
             worker=request.hostname,
             retries=request.retries if own else None,
             parent_id=request.parent_id if own else None,
+            life=request.message.marks.get(LIFE, 0) if own and request.message is not None else 0,
         ),
     )
     if current.recorder is not None:

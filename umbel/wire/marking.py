@@ -1,11 +1,11 @@
-"""Changes the marks of a message that is bytes already, without reading its body."""
+"""Changes and reads the marks of a message that is bytes already, without reading its body."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from umbel.errors import SignatureError
+from umbel.errors import SignatureError, WireError
 from umbel.model import Envelope
 from umbel.serial import read_json, write_json
 from umbel.wire import marks

@@ -6,7 +6,7 @@ import logging
 
 from umbel.app import Umbel
 from umbel.errors import TaskRevokedError, TimeLimitExceeded, UmbelError, WorkerLostError
-from umbel.model import ACK, SealedRecord, Settlement, State, dead
+from umbel.model import ACK, Envelope, SealedRecord, Settlement, State, dead
 from umbel.worker.holding import REVOKED, TERMINATED, TIMED_OUT, Certificate, Held
 from umbel.worker.settler import Settler
 from umbel.worker.settling import Settling
@@ -31,17 +31,17 @@ class Epitaphs:
             return
         task_id = held.delivery.envelope.id
         logger.error("Task [%s] is settled by the node itself: %s", task_id, certificate.reason)
-        record = self._record(task_id, certificate)
+        record = self._record(held.delivery.envelope, certificate)
         if held.early:
             self._settling.follow((), record)
             return
         verdict = dead(certificate.reason) if certificate.bury else ACK
         self._settling.settle([Settlement(held.delivery, verdict, (), record)])
 
-    def _record(self, task_id: str, certificate: Certificate) -> SealedRecord | None:
+    def _record(self, envelope: Envelope, certificate: Certificate) -> SealedRecord | None:
         reason = certificate.reason
         error: UmbelError
         if certificate.kind in (REVOKED, TERMINATED):
-            return self._settler.plain(task_id, TaskRevokedError(reason), State.REVOKED)
+            return self._settler.plain(envelope, TaskRevokedError(reason), State.REVOKED)
         error = TimeLimitExceeded(reason) if certificate.kind == TIMED_OUT else WorkerLostError(reason)
-        return self._settler.plain(task_id, error)
+        return self._settler.plain(envelope, error)

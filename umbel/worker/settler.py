@@ -39,7 +39,8 @@ from umbel.model import (
 )
 from umbel.request import Request
 from umbel.wire import results, task_v2
-from umbel.wire.marks import RESENT, UNKNOWN_SINCE
+from umbel.wire.marking import life_of
+from umbel.wire.marks import LIFE, RESENT, UNKNOWN_SINCE
 from umbel.wire.redaction import Redaction
 
 logger = logging.getLogger("umbel.worker")
@@ -141,7 +142,7 @@ class Settler:
         task_id = delivery.envelope.id
         reason = f"{type(error).__name__}: {error}"
         logger.error("Message [%s] from queue %s is a dead letter: %s", task_id or "no id", delivery.queue, reason)
-        return Report(number, dead(reason), self.plain(task_id, error) if task_id else None)
+        return Report(number, dead(reason), self.plain(delivery.envelope, error) if task_id else None)
 
     def unknown(self, number: int, delivery: Delivery, message: Message, error: Exception) -> Report:
         """A message for a task that this worker does not have: it waits for one that does, then it is a dead letter.
@@ -164,15 +165,17 @@ class Settler:
             waiting = replace(message, marks={**message.marks, UNKNOWN_SINCE: since, RESENT: True})
             return Report(number, ACK, follow_ups=[self._resent(waiting, delivery, delivery.queue, now + pause)])
         logger.error("Task %s[%s] is a dead letter: %s", message.task, message.id, error)
-        return Report(number, dead(f"NotRegistered: {message.task}"), self.plain(message.id, error))
+        return Report(number, dead(f"NotRegistered: {message.task}"), self.plain(delivery.envelope, error))
 
-    def plain(self, task_id: str, error: Exception, state: State = State.FAILURE) -> SealedRecord | None:
-        """The record of an end of which only the task's id is known; None where no results are kept."""
+    def plain(self, envelope: Envelope, error: Exception, state: State = State.FAILURE) -> SealedRecord | None:
+        """The record of the end of a message that nobody could read; None where no results are kept."""
         if not self._keeps_results:
             return None
         now = self._clock.now()
         done = datetime.fromtimestamp(now, self._zone)
-        return self._seal(Record(id=task_id, state=state, value=error, date_done=done, worker=self._hostname), now)
+        task_id, life = envelope.id, life_of(envelope)
+        record = Record(id=task_id, state=state, value=error, date_done=done, worker=self._hostname, life=life)
+        return self._seal(record, now)
 
     def _record(
         self, task: Declared, request: Request, state: State, value: Any, trace: str | None = None
@@ -201,6 +204,7 @@ class Settler:
             worker=self._hostname,
             retries=message.retries,
             queue=request.delivery.queue if request.delivery else None,
+            life=message.marks.get(LIFE, 0),
         )
         return self._seal(record, now)
 

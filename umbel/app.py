@@ -22,6 +22,7 @@ from umbel.task import Task, from_function
 from umbel.wire.redaction import UNKNOWN, Parameters
 
 if TYPE_CHECKING:
+    from umbel.dead import DeadLetterOffice
     from umbel.wire.protection import Protection
 
 P = ParamSpec("P")
@@ -169,6 +170,13 @@ class Umbel:
     def revoke(self, task_ids: str | Iterable[str], *, terminate: bool = False) -> None:
         """Take calls back, whoever sent them; ``terminate=True`` stops those that run: ``umbel.revoking.revoke``."""
         revoke(self, task_ids, terminate=terminate)
+
+    @property
+    def dead(self) -> DeadLetterOffice:
+        """The messages that could not be done: to look at, to send again, to forget."""
+        from umbel.dead import DeadLetterOffice
+
+        return DeadLetterOffice(self)
 
     # -- modules ------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ UmbelError
  │   ├─ SealError            a sealed body that no key here opens
  │   └─ SecurityError        a stored exception that names something which is no exception
  ├─ NotRegistered            (also a KeyError) no task of that name
+ ├─ NoSuchDeadLetter         (also a LookupError) no dead letter of that number
  ├─ TaskFailed               the task ended in what must not be raised again: SystemExit, KeyboardInterrupt …
  ├─ WorkerLostError          the process that ran the task is gone
  ├─ TimeLimitExceeded        the task ran beyond its hard limit and was killed
@@ -150,6 +151,10 @@ class NotRegistered(UmbelError, KeyError):
 
     def __str__(self) -> str:
         return repr(self.args[0]) if len(self.args) == 1 else super().__str__()
+
+
+class NoSuchDeadLetter(UmbelError, LookupError):
+    """There is no dead letter of this number."""
 
 
 class TaskFailed(UmbelError):

@@ -9,7 +9,7 @@ from umbel._version import __version__
 from umbel.cli import main
 
 COMMANDS = {
-    (): ("worker", "call", "result", "list", "config", "report", "purge", "--version"),
+    (): ("worker", "call", "result", "list", "dead", "config", "report", "purge", "--version"),
     ("worker",): (
         "--app",
         "--concurrency",
@@ -42,6 +42,11 @@ COMMANDS = {
     ("list",): ("tasks", "queues"),
     ("list", "tasks"): ("--app",),
     ("list", "queues"): ("--queues",),
+    ("dead",): ("list", "show", "replay", "purge"),
+    ("dead", "list"): ("--task", "--reason", "--queue", "--older-than", "--newer-than", "--limit", "--json"),
+    ("dead", "show"): ("NUMBER", "--json"),
+    ("dead", "replay"): ("[NUMBER]...", "--task", "--reason", "--queue", "--older-than", "--newer-than", "--force"),
+    ("dead", "purge"): ("[NUMBER]...", "--task", "--reason", "--queue", "--older-than", "--newer-than", "--force"),
     ("config",): ("--changed", "--json"),
     ("report",): ("--app",),
     ("purge",): ("--queues", "--force"),
@@ -85,7 +90,7 @@ def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["wroker"], "umbel: error: there is no command 'wroker'; did you mean 'worker'?\nTry 'umbel --help'.\n"),
         (["list", "task"], "there is no command 'task'; did you mean 'tasks'?\nTry 'umbel list --help'.\n"),
-        (["xyz"], "there is no command 'xyz'; there are worker, call, result, list, config, report, purge\n"),
+        (["xyz"], "there is no command 'xyz'; there are worker, call, result, list, dead, config, report, purge\n"),
         (["worker", "--concurency", "2"], "--concurrency"),
         (["call", "tasks.add", "--contdown", "2"], "there is no option --contdown; did you mean --countdown?\n"),
         (["call", "tasks.add", "-4x"], "there is no option -4x; as an argument of the task: -- -4x\n"),

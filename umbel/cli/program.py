@@ -11,6 +11,7 @@ from umbel._version import __version__
 from umbel.cli.call import call
 from umbel.cli.choice import Choice, app_options
 from umbel.cli.config import config
+from umbel.cli.dead import dead
 from umbel.cli.failures import explain
 from umbel.cli.grammar import Group
 from umbel.cli.listing import listing
@@ -49,7 +50,7 @@ def program(context: click.Context) -> None:
     click.echo(context.get_help())
 
 
-for command in (worker, call, result, listing, config, report, purge):
+for command in (worker, call, result, listing, dead, config, report, purge):
     program.add_command(command)
 
 

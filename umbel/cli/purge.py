@@ -53,8 +53,8 @@ def purge(choice: Choice, *, queues: tuple[str, ...], force: bool) -> int:
     return 0
 
 
-def confirmed(question: str) -> bool:
-    """Ask on standard error, take the answer from standard input; only a yes is one.
+def confirmed(question: str, done: str = "dropped") -> bool:
+    """Ask on standard error, take the answer from standard input; only a yes is one. ``done``: what a yes brings about.
 
     Raises ``click.ClickException`` when standard input ends without an answer.
     """
@@ -62,7 +62,7 @@ def confirmed(question: str) -> bool:
     answer = sys.stdin.readline() if sys.stdin is not None else ""
     if not answer:
         click.echo(err=True)
-        raise click.ClickException("there was nobody to answer, so nothing was dropped; --force asks nothing")
+        raise click.ClickException(f"there was nobody to answer, so nothing was {done}; --force asks nothing")
     return answer.strip().lower() in ("y", "yes")
 
 

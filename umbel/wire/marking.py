@@ -38,3 +38,12 @@ def marked(envelope: Envelope, changes: Mapping[str, Any], *, protection: Protec
         seen = read_json(write_json(letter.headers, "headers"), "headers")
         letter.headers.update(protection.sign(letter._replace(headers=seen)))
     return pack(envelope.form, envelope.id, *letter)
+
+
+def life_of(envelope: Envelope) -> int:
+    """Which life of its task an envelope belongs to, as far as that can be told; never raises."""
+    try:
+        life: int = marks.read(marks.LIFE, unpack(envelope).headers.get(marks.LIFE, 0))
+    except WireError:
+        return 0
+    return life

@@ -189,6 +189,14 @@ def test_a_forged_message_is_a_dead_letter_and_a_failure(
     assert reason in letter.reason
 
 
+def test_a_forged_message_cannot_claim_a_life_that_shuts_out_the_true_one(site: Site) -> None:
+    app = site.app(security_signing_keys=[OLD])
+    forged = alter(lambda headers: headers.update(umbel_life=2**30))(site.taken(app, 1, 2))
+    with working(app), pytest.raises(SignatureError):
+        send(app, forged).get(timeout=PATIENCE)
+    assert site.store._records[forged.id].life == 0
+
+
 def test_a_message_that_is_too_old_is_a_dead_letter_and_is_taken_when_it_is_marked_anew(site: Site) -> None:
     sender, app = site.app(security_signing_keys=[OLD]), site.app(security_signing_keys=[OLD])
     sender.clock = Shifted(-2 * 86400)

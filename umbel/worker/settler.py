@@ -13,7 +13,7 @@ from umbel import current
 from umbel.app import Umbel
 from umbel.attempt import failed
 from umbel.declared import Declared
-from umbel.errors import EncodeError, Retry, TaskRevokedError
+from umbel.errors import EncodeError, Retry, SignatureError, TaskRevokedError
 from umbel.model import (
     ACK,
     FINAL_STATES,
@@ -173,7 +173,8 @@ class Settler:
             return None
         now = self._clock.now()
         done = datetime.fromtimestamp(now, self._zone)
-        task_id, life = envelope.id, life_of(envelope)
+        # A head that nobody signed may claim a life after which no other could be recorded.
+        task_id, life = envelope.id, 0 if isinstance(error, SignatureError) else life_of(envelope)
         record = Record(id=task_id, state=state, value=error, date_done=done, worker=self._hostname, life=life)
         return self._seal(record, now)
 

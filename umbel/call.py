@@ -88,6 +88,8 @@ class CallOptions:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not value):
                 raise ConfigurationError(f"{name} must be a text that is not empty, not {value!r}")
+            if value is not None and any("\ud800" <= letter <= "\udfff" for letter in value):
+                raise ConfigurationError(f"{name} has half of a surrogate pair, which no store can hold: {value!r}")
         for name in ("headers", "properties"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, Mapping):

@@ -10,6 +10,7 @@ from umbel.call import NO_OPTIONS
 from umbel.declared import Declared
 from umbel.errors import MaxRetriesExceededError, Retry, UnknownOption
 from umbel.model import Message
+from umbel.wire.marks import LIFE
 
 OPTIONS: frozenset[str] = frozenset({"queue", "priority", "expires", "serializer", "compression", "headers", "shadow"})
 """The call options that a retry may change."""
@@ -72,4 +73,6 @@ def next_message(task: Declared, message: Message, retry: Retry, now: float) -> 
         changes["expires"] = expires
     elif expires is not None:
         changes["expires"] = datetime.fromtimestamp(now + expires, UTC)
+    # its life goes on; what was noted of this message's own way does not concern the next
+    changes["marks"] = {name: value for name, value in message.marks.items() if name == LIFE}
     return replace(message, retries=message.retries + 1, eta=eta.astimezone(task.app.timezone), **changes)

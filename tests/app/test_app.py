@@ -120,7 +120,8 @@ def test_a_base_class_lends_its_attributes_as_options() -> None:
     assert isinstance(where, Database)
 
 
-def test_a_shared_task_belongs_to_every_app_before_and_after() -> None:
+def test_a_shared_task_belongs_to_every_app_before_and_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(current, "_shared", [])
     before = make_app()
 
     @shared_task(name="lib.shared", queue="lib")

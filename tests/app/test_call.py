@@ -32,6 +32,7 @@ def test_an_unknown_option_names_the_nearest() -> None:
         {"priority": 1.5},
         {"priority": True},
         {"queue": ""},
+        {"queue": "a\ud800"},
         {"task_id": 7},
         {"headers": [1]},
         {"properties": "x"},

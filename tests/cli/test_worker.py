@@ -44,7 +44,7 @@ def test_the_banner_is_on_standard_output_and_says_what_the_worker_is(project: P
     assert f"w1@{socket.gethostname()}" in said.splitlines()[0]
     assert "app      tasks:app" in said
     assert f"broker   sqlite:///{project.folder}/.umbel/umbel.db" in said
-    assert "results  the broker's own store" in said
+    assert "results  in the broker's own store" in said
     assert "pool     processes, 2 tasks at once" in said
     assert "queues   mail, reports" in said
     assert "stop     running tasks get 30 s to end" in said

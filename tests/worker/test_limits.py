@@ -74,6 +74,14 @@ def test_a_hard_limit_in_the_pool_solo_is_refused_at_the_start(shop: Shop) -> No
     assert "Traceback" not in worker.text()
 
 
+def test_a_hard_limit_of_a_call_does_not_end_a_solo_worker(shop: Shop) -> None:
+    worker = shop.worker("-P", "solo")
+    result = shop.send("hold", "a", time_limit=0.05)
+    worker.wait_for_line("which the pool solo cannot keep")
+    shop.go()
+    assert shop.get(result) == "a"
+
+
 def test_a_runner_is_replaced_after_so_many_tasks(shop: Shop) -> None:
     shop.worker("-c", "1", "--set", "worker_max_tasks_per_child=3")
     pids = [shop.get(result) for result in [shop.send("pid") for _ in range(9)]]

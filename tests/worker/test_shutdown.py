@@ -63,6 +63,18 @@ def test_a_task_acknowledged_early_that_is_cut_off_is_a_failure_and_nobody_waits
         shop.get(result)
 
 
+def test_being_stopped_again_and_again_is_no_death(shop: Shop) -> None:
+    result = shop.send("hold", "a")
+    for times in range(1, 6):
+        worker = shop.worker("-c", "1", "--grace", "0")
+        shop.wait_for_note("start a", times)
+        worker.signal(signal.SIGTERM)
+        assert worker.wait() == 1
+    shop.go()
+    shop.worker("-c", "1")
+    assert shop.get(result) == "a"
+
+
 def test_a_second_signal_gives_everything_back_now(shop: Shop) -> None:
     worker = shop.worker("-c", "1", "--grace", "600")
     result = shop.send("hold", "a")

@@ -168,7 +168,8 @@ OPTIONS: dict[str, Option] = _declared(
         "task_acks_on_failure_or_timeout",
         FLAG,
         True,
-        "Whether a task that failed or ran out of time is settled as done; False makes it a dead letter.",
+        "Whether a task that failed or ran out of time is settled as done. False: a failed one becomes a dead "
+        "letter, one that ran out of time is run again.",
     ),
     Option(
         "task_unknown_grace",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from umbel.app import Umbel
-from umbel.errors import UmbelError
+from umbel.errors import StoreError, UmbelError
 from umbel.model import REQUEUE, RETURN, Delivery, Queue, Settlement
 from umbel.ports import Broker, Consumer, Marks, ResultBackend
 from umbel.worker.epitaphs import Epitaphs
@@ -220,6 +220,11 @@ class Node:
         await self._flush()
         if cut:
             logger.warning("%d task(s) had not ended and are given back", cut)
+        if self._suspects is not None:
+            with contextlib.suppress(StoreError):  # then the start counts: the next worker is only more careful
+                await self._suspects.forgive(
+                    held.delivery.envelope.id for runner in fleet.runners.values() for held in runner.assigned.values()
+                )
         for runner in list(fleet.runners.values()):
             self._dismiss(runner)
         await self._flush()

@@ -133,8 +133,13 @@ class Solo:
         self._send("store", [record])
 
     def limits(self, number: int, soft: float | None, hard: float | None) -> None:
-        """Delivery ``number`` starts now, with limits in seconds."""
-        self._send("limits", (number, soft, hard))
+        """Delivery ``number`` starts now, with limits in seconds; a hard one, of its call, is not kept."""
+        if hard is not None:
+            logging.getLogger("umbel.worker").warning(
+                "A call has the hard time limit %g s, which the pool solo cannot keep; its task goes on", hard
+            )
+        if soft is not None:
+            self._send("limits", (number, soft, None))
 
     def acknowledge(self, number: int) -> None:
         """Return when the broker has forgotten delivery ``number``."""

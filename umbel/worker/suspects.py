@@ -64,6 +64,12 @@ class Suspects:
             self._ended.append(task_id)
             self._wake.set()
 
+    async def forgive(self, task_ids: Iterable[str]) -> None:
+        """These were stopped with the worker, in order: their last start does not count."""
+        keys = [PREFIX + task_id for task_id in task_ids if self._running.pop(task_id, None) is not None]
+        if keys:
+            await self._marks.add_to_marks(keys, -1, self._clock.now() + KEPT)
+
     def freed(self) -> None:
         """A runner may have room."""
         self._wake.set()

@@ -60,9 +60,9 @@ def test_dead_letters_keep_the_original_bytes_and_the_reason(store: MemoryStore)
     store.publish([(Route("q", priority=3), letter)])
     holder = Holder(("q",))
     store.settle(holder, [Settlement(d, dead("it kills its process")) for d in store.claim(holder, 5)])
-    (kept,) = store.dead_letters("q")
+    (kept,) = store.dead.after(0, 10)
     assert (kept.envelope, kept.reason, kept.queue, kept.priority) == (letter, "it kills its process", "q", 3)
-    assert store.dead_letters("other") == []
+    assert store.dead.after(kept.number, 10) == []
 
 
 def test_a_clock_turned_by_hand_rules_dues_and_expiries(store: MemoryStore) -> None:

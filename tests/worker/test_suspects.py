@@ -6,7 +6,6 @@ import pytest
 
 from tests.worker.process import Shop, Worker, wait_until
 from umbel.errors import WorkerLostError
-from umbel.ports import DeadLetter
 from umbel.worker.suspects import PREFIX
 
 
@@ -22,10 +21,6 @@ def supervise(shop: Shop, done: Callable[[], bool], *flags: str) -> None:
     wait_until(step, "the end of it all")
 
 
-def dead_letters(shop: Shop) -> list[DeadLetter]:
-    return shop.app.broker.keeper.dead.after(0, 100)  # type: ignore[attr-defined,no-any-return]
-
-
 @pytest.mark.parametrize(("poison", "pool"), [("slay", "processes"), ("exit_process", "solo")])
 def test_a_task_that_takes_the_whole_worker_down_is_started_three_times(shop: Shop, poison: str, pool: str) -> None:
     shop.environ["UMBEL_WORKER_PREFETCH_MULTIPLIER"] = "100"
@@ -37,8 +32,8 @@ def test_a_task_that_takes_the_whole_worker_down_is_started_three_times(shop: Sh
     with pytest.raises(WorkerLostError, match="3 starts ended without a verdict"):
         result.get(timeout=1)
     assert shop.count("start ") == 3
-    (letter,) = dead_letters(shop)
-    assert (letter.envelope.id, letter.queue) == (result.id, "celery")
+    (letter,) = shop.app.dead.list()
+    assert (letter.id, letter.queue) == (result.id, "celery")
     assert "task_max_starts=3" in letter.reason
     assert [other.get(timeout=1) for other in good] == list(range(50))
     assert shop.count("add") == 50
@@ -53,7 +48,7 @@ def test_an_innocent_that_runs_beside_it_is_done(shop: Shop) -> None:
     supervise(shop, lambda: all(result.ready() for result in [*poisons, *good]), "-c", "2")
     assert [result.state for result in poisons] == ["FAILURE", "FAILURE"]
     assert [result.get(timeout=1) for result in good] == list(range(10))
-    assert sorted(letter.envelope.id for letter in dead_letters(shop)) == sorted(result.id for result in poisons)
+    assert sorted(str(letter.id) for letter in shop.app.dead.list()) == sorted(result.id for result in poisons)
 
 
 def test_what_was_only_held_when_the_worker_died_loses_no_life(shop: Shop) -> None:

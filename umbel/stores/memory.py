@@ -15,7 +15,6 @@ from urllib.parse import unquote, urlsplit
 from umbel.clock import Clock, SystemClock
 from umbel.errors import ConfigurationError
 from umbel.model import Delivery, Envelope, Route, SealedRecord, Settlement, Verdict, may_replace
-from umbel.ports import DeadLetter
 from umbel.stores import memory_dead
 from umbel.stores.memory_dead import MemoryDead
 from umbel.stores.memory_marks import MemoryMarks
@@ -161,10 +160,6 @@ class MemoryStore:
                     count += 1
         self.ring()
         return count
-
-    def dead_letters(self, queue: str) -> list[DeadLetter]:
-        """The dead letters of a queue, oldest first."""
-        return [letter for letter in self.dead.after(0, self._most_dead) if letter.queue == queue]
 
     # -- deliveries
 

@@ -97,17 +97,17 @@ def test_dead_letters_keep_the_original_bytes_and_the_reason(
     letter = Envelope("plain", "id", b"\x00head", b"\xffpoison")
     broker.publish_now([(Route("q", priority=3), letter)])
     claims.turn([Settlement(delivery, dead("it kills")) for delivery in claims.turn([], 5)], 5)
-    (kept,) = store.dead_letters("q")
+    (kept,) = store.dead.after(0, 10)
     assert (kept.envelope, kept.reason, kept.queue, kept.priority) == (letter, "it kills", "q", 3)
     assert abs(kept.died - time.time()) < 60
-    assert store.dead_letters("other") == []
+    assert store.dead.after(kept.number, 10) == []
 
 
 def test_of_two_verdicts_in_one_call_the_first_counts(broker: SqliteBroker, store: SqliteStore, claims: Claims) -> None:
     broker.publish_now(messages(1))
     (held,) = claims.turn([], 5)
     claims.turn([Settlement(held, ACK, messages(1)), Settlement(held, dead("no"), messages(1))], 0)
-    assert store.dead_letters("q") == []
+    assert store.dead.after(0, 10) == []
     assert store.size("q") == 1
 
 

@@ -8,9 +8,6 @@ SELECT (SELECT count(*) FROM messages WHERE queue = :queue AND claim = 107374182
 -- name: purge
 DELETE FROM messages WHERE queue = ? AND claim = 1073741824;
 
--- name: dead_letters
-SELECT queue, priority, id, head, body, reason, died FROM dead WHERE queue = ? ORDER BY number LIMIT ?;
-
 -- name: any_ready
 SELECT EXISTS (SELECT 1 FROM messages WHERE queue = ? AND claim = 1073741824 AND due IS NULL);
 

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from umbel.clock import Clock, SystemClock
 from umbel.errors import StoreFull
@@ -45,16 +45,6 @@ BYTES_A_COMMIT = 16 << 10
 
 _stores: weakref.WeakValueDictionary[str, SqliteStore] = weakref.WeakValueDictionary()
 _registry = threading.Lock()
-
-
-class DeadLetter(NamedTuple):
-    """A message that nobody will run, whole, with the reason and the unix time in seconds of its death."""
-
-    queue: str
-    envelope: Envelope
-    reason: str
-    died: float
-    priority: int
 
 
 class SqliteStore:
@@ -212,14 +202,6 @@ class SqliteStore:
         dropped = self.write(lambda connection: connection.execute(MESSAGES["purge"], (queue,)).rowcount)
         self._written()
         return dropped
-
-    def dead_letters(self, queue: str, limit: int = 1000) -> list[DeadLetter]:
-        """The dead letters of a queue, oldest first."""
-        rows = self.read(lambda connection: connection.execute(MESSAGES["dead_letters"], (queue, limit)).fetchall())
-        return [
-            DeadLetter(queue, Envelope("plain", id, head, body), reason, died, priority)
-            for queue, priority, id, head, body, reason, died in rows
-        ]
 
     # -- records
 

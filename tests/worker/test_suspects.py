@@ -1,5 +1,6 @@
 """Tests of messages that may have taken a whole worker down."""
 
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -66,3 +67,17 @@ def test_what_was_only_held_when_the_worker_died_loses_no_life(shop: Shop) -> No
     shop.worker("-c", "1")
     assert shop.get(long) == "a"
     assert [shop.get(result) for result in held] == list(range(10))
+
+
+def test_what_an_orderly_end_gives_back_is_no_suspect_unless_it_ran(shop: Shop) -> None:
+    shop.environ["UMBEL_WORKER_PREFETCH_MULTIPLIER"] = "100"
+    long = shop.send("hold", "a")
+    held = [shop.send("add", n, 0) for n in range(10)]
+    worker = shop.worker("-c", "1", "--grace", "0.2")
+    keeper = shop.app.broker.keeper  # type: ignore[attr-defined]
+    shop.wait_for_note("start a")
+    wait_until(lambda: keeper.size("celery") == 0)
+    worker.signal(signal.SIGTERM)
+    worker.wait()
+    rows = keeper.read(lambda connection: connection.execute("SELECT id, redelivered FROM messages").fetchall())
+    assert dict(rows) == {long.id: 1, **{result.id: 0 for result in held}}

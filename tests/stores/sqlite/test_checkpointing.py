@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sqlite3
@@ -17,6 +18,7 @@ from umbel.model import ACK, Envelope, Route
 from umbel.stores.sqlite import claims
 from umbel.stores.sqlite import store as stores
 from umbel.stores.sqlite.checkpointing import NODE_LIMIT
+from umbel.stores.sqlite.locks import FileLock
 from umbel.stores.sqlite.log import state_of
 from umbel.stores.sqlite.store import SIZE_CHECK_EVERY, SqliteStore
 from umbel.testing.conformance.harness import listening, settle_all, until
@@ -52,6 +54,18 @@ def test_its_room_on_the_disk_is_given_back_when_asked_for(store: SqliteStore, l
     assert log.stat().st_size == 0
     assert not store.checkpoints.due(1)
     assert store.checkpoints.run(1)
+    assert store.size("q") == 200
+
+
+def test_a_disk_without_room_for_a_note_does_not_keep_the_log_from_being_emptied(
+    store: SqliteStore, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(lock: FileLock, note: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(FileLock, "write", no_room)
+    assert store.make_room()
+    assert log.stat().st_size == 0
     assert store.size("q") == 200
 
 

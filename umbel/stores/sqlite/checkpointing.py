@@ -96,8 +96,7 @@ class Checkpoints:
 
     def _move(self, state: LogState, lock: FileLock | None, shrink: bool) -> bool:
         with translating(self._path), self._seat as connection:
-            if lock is not None and lock.read() != state.salts:
-                lock.write(state.salts)
+            if lock is not None and _noted(lock, state.salts):
                 # Nearly everything, while others go on writing, so that the next step is short. Not a second time:
                 # once the round is copied whole, somebody may begin the next while this starts.
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
@@ -111,3 +110,17 @@ class Checkpoints:
         if not busy:
             self._moved = state.salts
         return not busy
+
+
+def _noted(lock: FileLock, salts: bytes) -> bool:
+    """Whether this process is the first to move this round, and could say so to those after it.
+
+    On a full disk the note may not fit: then the step that holds the write lock moves everything, and needs none.
+    """
+    if lock.read() == salts:
+        return False
+    try:
+        lock.write(salts)
+    except OSError:
+        return False
+    return True

@@ -1,13 +1,20 @@
 """Tests of messages that may have taken a whole worker down."""
 
+import asyncio
 import signal
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
 from tests.worker.process import Shop, Worker, wait_until
-from umbel.errors import WorkerLostError
-from umbel.worker.suspects import PREFIX
+from umbel.brokers.memory import MemoryBroker
+from umbel.clock import SystemClock
+from umbel.errors import StoreError, WorkerLostError
+from umbel.model import Delivery, Envelope
+from umbel.ports import Mark
+from umbel.worker.holding import Held
+from umbel.worker.suspects import PREFIX, Suspects
 
 
 def supervise(shop: Shop, done: Callable[[], bool], *flags: str) -> None:
@@ -81,3 +88,84 @@ def test_what_an_orderly_end_gives_back_is_no_suspect_unless_it_ran(shop: Shop) 
     worker.wait()
     rows = keeper.read(lambda connection: connection.execute("SELECT id, redelivered FROM messages").fetchall())
     assert dict(rows) == {long.id: 1, **{result.id: 0 for result in held}}
+
+
+def test_one_that_came_back_does_not_wait_for_the_end_of_a_long_queue(shop: Shop) -> None:
+    again = shop.send("hold", "a")
+    worker = shop.worker("-c", "1")
+    shop.wait_for_note("start a")
+    worker.kill_tree()
+    shop.go()
+    others = [shop.send("add", n, 0) for n in range(2000)]
+    shop.worker("-c", "1")
+    assert shop.get(again) == "a"
+    assert [shop.get(result) for result in others] == list(range(2000))
+    diary = shop.diary()
+    assert diary.index("end a") < 1000, "it was put off for others"
+
+
+class Doubtful(MemoryBroker):
+    """A store whose first answers to a write of marks are lost, the writes themselves are not."""
+
+    def __init__(self) -> None:
+        super().__init__(f"memory://{uuid.uuid4().hex}")
+        self.lost = 2
+        self.written = asyncio.Event()
+
+    async def put_marks(self, marks: Sequence[Mark]) -> None:
+        await super().put_marks(marks)
+        self.written.set()
+        if self.lost:
+            self.lost -= 1
+            raise StoreError("the answer was lost")
+
+
+class Idle:
+    """One runner that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.given: list[Held] = []
+        self.got_one = asyncio.Event()
+
+    def reserve(self, most: int) -> list[int]:
+        return [1][:most]
+
+    def give_alone(self, number: int, held: Held) -> bool:
+        self.given.append(held)
+        self.got_one.set()
+        return True
+
+    def release(self, numbers: Iterable[int]) -> None: ...
+
+
+def delivery(task_id: str) -> Delivery:
+    return Delivery(Envelope("plain", task_id, b"", b""), "queue", "receipt", True)
+
+
+@pytest.mark.anyio
+async def test_a_start_whose_count_was_written_without_an_answer_is_counted_once() -> None:
+    marks, runners = Doubtful(), Idle()
+    suspects = Suspects(marks, SystemClock(), runners, 3)
+    service = asyncio.create_task(suspects.run())
+    suspects.take([delivery("a")])
+    await runners.got_one.wait()
+    assert (await marks.get_marks([PREFIX + "a"]), marks.lost) == ({PREFIX + "a": "1"}, 0)
+    (held,) = runners.given
+    assert (held.losses, held.certificate) == (1, None)
+    await suspects.forgive(["a"])
+    assert await marks.get_marks([PREFIX + "a"]) == {PREFIX + "a": "0"}
+    service.cancel()
+
+
+@pytest.mark.anyio
+async def test_one_that_is_revoked_while_its_start_is_counted_is_not_started() -> None:
+    marks, runners = Doubtful(), Idle()
+    suspects = Suspects(marks, SystemClock(), runners, 3)
+    service = asyncio.create_task(suspects.run())
+    suspects.take([delivery("a")])
+    await marks.written.wait()
+    assert suspects.pull("a") is not None
+    suspects.take([delivery("b")])
+    await runners.got_one.wait()
+    assert [held.delivery.envelope.id for held in runners.given] == ["b"]
+    service.cancel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from umbel.app import Umbel
@@ -72,15 +72,19 @@ class Fleet:
     # -- out ----------------------------------------------------------------------------------------------------
 
     def feed(self) -> None:
-        """Give what waits to the runners that have room, an even share to each."""
+        """Give what waits to the runners that have room, an even share to each; a waiting suspect is left one."""
         if not self.feeding or not len(self._holding):
             return
         ahead = self._pace.ahead
         left = len(self.runners)
-        for idle_first in (True, False):
+        keep_one = self.suspects is not None and self.suspects.wants
+        for idle_first in (True, False) if not keep_one else (True,):
             for runner in self.runners.values():
                 load = len(runner.assigned)
                 if (load == 0) is not idle_first or not runner.ready or runner.stopping or runner.suspect:
+                    continue
+                if keep_one:
+                    keep_one = False
                     continue
                 stalled = load > 0 and runner.board.started <= runner.seen
                 room = 0 if stalled else 1 + ahead - load
@@ -91,23 +95,30 @@ class Fleet:
                     self._give(runner, self._holding.next(min(room, max(1, share))))
                 left -= 1
 
-    def idle(self) -> int:
-        """How many runners have nothing to do."""
-        return sum(1 for _ in self._idle()) if self.feeding else 0
+    def reserve(self, most: int) -> list[int]:
+        """Keep up to so many idle runners free of anything else; gives their numbers."""
+        if not self.feeding:
+            return []
+        idle = [each for each in self.runners.values() if each.ready and not (each.stopping or each.assigned)]
+        chosen = idle[:most]
+        for runner in chosen:
+            runner.suspect = True
+        return [runner.number for runner in chosen]
 
-    def _idle(self) -> Iterator[Runner]:
-        for runner in self.runners.values():
-            if runner.ready and not runner.stopping and not runner.assigned:
-                yield runner
-
-    def give_alone(self, held: Held) -> None:
-        """Give ``held`` to an idle runner, which gets nothing else until it has reported; else it waits in line."""
-        runner = next(self._idle(), None)
-        if runner is None:
-            self._holding.put_back([held])
-            return
-        runner.suspect = True
+    def give_alone(self, number: int, held: Held) -> bool:
+        """Give ``held`` to a reserved runner, which gets nothing else until it has reported; False if it is gone."""
+        runner = self.runners.get(number)
+        if runner is None or runner.stopping:
+            return False
         self._give(runner, [held])
+        return True
+
+    def release(self, numbers: Iterable[int]) -> None:
+        """These were reserved and are not needed."""
+        for number in numbers:
+            if number in self.runners:
+                self.runners[number].suspect = False
+        self.feed()
 
     def revoke(self, task_id: str, terminate: bool) -> None:
         """Do not start this task; ``terminate`` stops it if it runs."""
@@ -148,7 +159,10 @@ class Fleet:
         """Take from a runner everything that it has not started; it need not answer."""
         started = runner.board.void(runner.given)
         numbers = [number for number in runner.assigned if number > started]
-        return [runner.assigned.pop(number) for number in numbers]
+        taken = [runner.assigned.pop(number) for number in numbers]
+        if taken and not runner.assigned:
+            runner.suspect = False
+        return taken
 
     def unstall(self) -> None:
         """Give what waits behind a long task to whoever is free. Called every ``STALL`` seconds."""
@@ -200,9 +214,9 @@ class Fleet:
                 continue
             if self.limits.any:
                 self.limits.ended(runner.number, report.number)
-            if held.suspect and self.suspects is not None:
+            if held.suspect:
                 runner.suspect = False
-                self.suspects.ended(held.delivery.envelope.id)
+                self._suspect_ended(held)
             if not held.early:
                 settlements.append(Settlement(held.delivery, report.verdict, report.follow_ups, report.record))
             else:
@@ -213,6 +227,10 @@ class Fleet:
             self.retire(runner)
         self._settling.settle(settlements)
         self._pace.learn(seconds, len(reports))
+
+    def _suspect_ended(self, held: Held) -> None:
+        if held.suspect and self.suspects is not None:
+            self.suspects.ended(held.delivery.envelope.id)
 
     def _acknowledge(self, runner: Runner, number: int) -> None:
         held = runner.assigned.get(number)
@@ -289,6 +307,7 @@ class Fleet:
         for held in [held for held in victims if held.certified >= TRIES]:
             victims.remove(held)
             self._epitaphs.write(held)
+            self._suspect_ended(held)
         self._holding.put_back([*victims, *others])
         self._on_lost(runner)
         self._freed()

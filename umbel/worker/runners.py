@@ -73,7 +73,7 @@ class Runner:
         self.ready = False
         self.stopping = False
         self.suspect = False
-        """Whether it runs a message that a dead worker may have started: nothing else is given to it meanwhile."""
+        """Whether it runs, or is kept for, a message that a dead worker may have started: it gets nothing else."""
 
     @property
     def running(self) -> list[int]:

@@ -11,7 +11,7 @@ from typing import Protocol
 from umbel.clock import Clock
 from umbel.errors import StoreError
 from umbel.model import Delivery
-from umbel.ports import Marks
+from umbel.ports import Mark, Marks
 from umbel.worker.holding import LOST, Certificate, Held
 
 logger = logging.getLogger("umbel.worker")
@@ -22,15 +22,23 @@ PREFIX = "starts:"
 KEPT = 7 * 86400.0
 """Seconds for which a count is kept if its task never comes to an end."""
 
-_PAUSE = 0.5
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 
 class Runners(Protocol):
     """Where suspects are run: each alone in its runner."""
 
-    def idle(self) -> int: ...
+    def reserve(self, most: int) -> list[int]:
+        """Keep up to so many idle runners free of anything else; gives their numbers."""
+        ...
 
-    def give_alone(self, held: Held) -> None: ...
+    def give_alone(self, number: int, held: Held) -> bool:
+        """Give ``held`` to a reserved runner; False if that one is gone."""
+        ...
+
+    def release(self, numbers: Iterable[int]) -> None:
+        """These were reserved and are not needed."""
+        ...
 
 
 class Suspects:
@@ -50,8 +58,18 @@ class Suspects:
         """Those that are to be started, for others to look whether there are any."""
         self._running: dict[str, int] = {}
         """Starts of the suspects that run now, by task id."""
+        self._earlier: dict[str, int] = {}
+        """What the counts were when this node first looked, by task id. Only the node that has a message counts it, and
+        writes the same number again after a write of which it is not known whether it took effect."""
+        self._blocked = False
+        """Whether those that wait may not start before one that runs has ended."""
         self._ended: list[str] = []
         self._wake = asyncio.Event()
+
+    @property
+    def wants(self) -> bool:
+        """Whether a runner should be left free: none of them waits behind fresh messages for ever."""
+        return bool(self.waiting) and not self._blocked
 
     def take(self, deliveries: Iterable[Delivery]) -> None:
         """These were handed out before."""
@@ -61,14 +79,20 @@ class Suspects:
     def ended(self, task_id: str) -> None:
         """A delivery has come to its verdict; only suspects matter here."""
         if self._running.pop(task_id, None) is not None:
+            self._earlier.pop(task_id, None)
             self._ended.append(task_id)
             self._wake.set()
 
     async def forgive(self, task_ids: Iterable[str]) -> None:
         """These were stopped with the worker, in order: their last start does not count."""
-        keys = [PREFIX + task_id for task_id in task_ids if self._running.pop(task_id, None) is not None]
-        if keys:
-            await self._marks.add_to_marks(keys, -1, self._clock.now() + KEPT)
+        expires = self._clock.now() + KEPT
+        marks = [
+            Mark(PREFIX + task_id, str(self._earlier.pop(task_id)), expires)
+            for task_id in task_ids
+            if self._running.pop(task_id, None) is not None
+        ]
+        if marks:
+            await self._marks.put_marks(marks)
 
     def freed(self) -> None:
         """A runner may have room."""
@@ -79,6 +103,7 @@ class Suspects:
         for delivery in self.waiting:
             if delivery.envelope.id == task_id:
                 self.waiting.remove(delivery)
+                self._earlier.pop(task_id, None)
                 return delivery
         return None
 
@@ -90,6 +115,7 @@ class Suspects:
 
     async def run(self) -> None:
         """The service: lives until cancelled."""
+        pause = _FIRST_PAUSE
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -97,9 +123,13 @@ class Suspects:
                 await self._forget()
                 await self._start()
             except StoreError as error:
-                logger.error("Starts cannot be counted, redelivered tasks wait: %s", error)
-                await asyncio.sleep(_PAUSE)
+                if pause == _FIRST_PAUSE:
+                    logger.error("Starts cannot be counted, redelivered tasks wait: %s", error)
+                await asyncio.sleep(pause)
+                pause = min(_LONGEST_PAUSE, pause * 2)
                 self._wake.set()
+            else:
+                pause = _FIRST_PAUSE
 
     async def _forget(self) -> None:
         if self._ended:
@@ -108,36 +138,57 @@ class Suspects:
             del self._ended[: len(ended)]
 
     async def _start(self) -> None:
-        room = self._runners.idle()
-        if not room or not self.waiting or any(starts > 2 for starts in self._running.values()):
+        self._blocked = any(starts > 2 for starts in self._running.values())
+        if not self.waiting or self._blocked:
             return
-        batch = [self.waiting[at] for at in range(min(room, len(self.waiting)))]
-        keys = [PREFIX + delivery.envelope.id for delivery in batch]
-        known = await self._marks.get_marks(keys)
-        chosen = self._choose(batch, {key.removeprefix(PREFIX): int(value) for key, value in known.items()})
-        if not chosen:
-            return
+        numbers = self._runners.reserve(len(self.waiting))
+        try:
+            if numbers:
+                await self._start_on(numbers)
+        finally:
+            self._runners.release(numbers)
+
+    async def _start_on(self, numbers: list[int]) -> None:
+        """Start as many as may be on these runners; those that are left in ``numbers`` were not needed."""
+        batch = [self.waiting[at] for at in range(min(len(numbers), len(self.waiting)))]
+        await self._look_up(batch)
+        chosen = self._choose(batch)
+        self._blocked = not chosen
         expires = self._clock.now() + KEPT
-        counted = [d for d, starts in chosen if starts < self._limit]
-        await self._marks.add_to_marks([PREFIX + d.envelope.id for d in counted], 1, expires)
+        marks = [
+            Mark(PREFIX + delivery.envelope.id, str(starts), expires)
+            for delivery, starts in chosen
+            if starts < self._limit
+        ]
+        if marks:
+            await self._marks.put_marks(marks)
         for delivery, starts in chosen:
-            self.waiting.remove(delivery)
+            if delivery not in self.waiting:  # taken back by a revoke meanwhile
+                continue
             held = Held(delivery)
             held.suspect = True
             held.losses = starts
-            self._running[delivery.envelope.id] = starts + 1
             if starts >= self._limit:
                 reason = (
                     f"{starts} starts ended without a verdict, with the whole worker (task_max_starts={self._limit})"
                 )
                 held.certificate = Certificate(LOST, reason, bury=True)
-            self._runners.give_alone(held)
+            if self._runners.give_alone(numbers.pop(), held):
+                self.waiting.remove(delivery)
+                self._running[delivery.envelope.id] = starts + 1
 
-    def _choose(self, batch: list[Delivery], known: dict[str, int]) -> list[tuple[Delivery, int]]:
+    async def _look_up(self, batch: list[Delivery]) -> None:
+        """Learn the counts of those that are new here."""
+        new = [each.envelope.id for each in batch if each.envelope.id not in self._earlier]
+        if new:
+            known = await self._marks.get_marks([PREFIX + task_id for task_id in new])
+            self._earlier |= {task_id: int(known.get(PREFIX + task_id, 0)) for task_id in new}
+
+    def _choose(self, batch: list[Delivery]) -> list[tuple[Delivery, int]]:
         """(delivery, earlier starts) of those to start now."""
         chosen: list[tuple[Delivery, int]] = []
         for delivery in batch:
-            starts = 1 + known.get(delivery.envelope.id, 0)
+            starts = 1 + self._earlier[delivery.envelope.id]
             if starts == 1 or starts >= self._limit:
                 chosen.append((delivery, starts))
             elif not chosen and not self._running:

@@ -16,7 +16,7 @@ help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /    make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
 demo: ## see it work: an import of many rows, without a server
-	@$(IN_demo) python -m examples.imports
+	@$(IN_demo) python -m examples
 
 check: ## format, lint, types, floors, sizes: within a minute
 	$(IN_dev) ruff format --check $(SOURCES)

@@ -14,7 +14,6 @@ Here a worker is started for this program's short life; see ``examples/stage.py`
 from __future__ import annotations
 
 import ast
-import sys
 import sysconfig
 import time
 import tokenize
@@ -102,7 +101,3 @@ def main() -> int:
         print("Stopped: the worker has ended, and its files are gone.")
         return 130
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,6 +11,11 @@ makers wait for each other on a lock file. Needs the standard library only.
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a ctrl-C while the rest is imported is quiet
+
 import contextlib
 import fcntl
 import hashlib
@@ -183,10 +188,11 @@ def become(python: Path, command: Sequence[str]) -> None:
 
 
 def main(words: Sequence[str]) -> int:
-    """Do what the module's docstring says; 1 is a failure, told on stderr, 2 a wrong command line."""
+    """Do what the module's docstring says; 1 is a failure, told on stderr, 2 a wrong command line, 130 ctrl-C."""
     if sys.version_info < (3, 11):  # noqa: UP036 - the one place where an older Python arrives
         say(f"umbel needs Python 3.11 or newer and this is {platform.python_version()}: make PYTHON=python3.11 …")
         return 1
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     environments = Environments()
     try:
         if words and words[0] == "--lock" and set(words[1:]) <= {"--upgrade"}:
@@ -202,6 +208,8 @@ def main(words: Sequence[str]) -> int:
     except Failure as failure:
         say(str(failure))
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # as in typing, which takes longer to import than all the rest of this
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from umbel._version import __version__
     from umbel.app import Umbel, shared_task
     from umbel.errors import Ignore, Reject, Retry, TimeoutError
@@ -56,6 +57,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     value = globals()[name] = getattr(import_module(home), name)
     return value
 

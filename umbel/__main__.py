@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from umbel.cli import main
+from umbel.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

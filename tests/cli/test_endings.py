@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cli.project import Project
+from tests.cli.project import ROOT, Project
 from umbel.cli import failures
 
 
@@ -34,6 +34,23 @@ def test_ctrl_c_at_a_question_ends_it_with_status_130(project: Project) -> None:
 
 def test_ctrl_c_while_the_app_is_imported_ends_the_command_with_status_130(project: Project) -> None:
     project.write("tasks.py", "import sys, time\nprint('importing', file=sys.stderr, flush=True)\ntime.sleep(600)\n")
+
+    with project.start("worker") as starting:
+        starting.wait_for("importing")
+        starting.interrupt()
+
+        assert starting.end() == 130
+        assert "Traceback" not in starting.errors
+
+
+@pytest.mark.parametrize("module", ["click", "asyncio", "typing"])
+def test_ctrl_c_while_umbel_itself_is_loaded_ends_the_command_with_status_130(project: Project, module: str) -> None:
+    project.strict = False
+    slow = "import sys, time\nprint('importing', file=sys.stderr, flush=True)\ntime.sleep(600)\n"
+    project.write(f"early/{module}.py", slow)
+    site = f"import sys\nsys.path.insert(0, '{project.folder}/early')\nsys.modules.pop('{module}', None)\n"
+    project.write("early/sitecustomize.py", site)
+    project.environ["PYTHONPATH"] = f"{project.folder}/early:{ROOT}"
 
     with project.start("worker") as starting:
         starting.wait_for("importing")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from examples.imports import count_imports, standard_library, troublemakers
 
 PATIENCE = 60.0
-DEMO = [sys.executable, "-m", "examples.imports"]
+DEMO = [sys.executable, "-m", "examples"]
 
 
 def wait_until(happened: Callable[[], object], what: str) -> None:
@@ -105,12 +106,28 @@ def test_a_signal_before_the_worker_runs_is_not_lost(demo: subprocess.Popen[str]
     assert demo.returncode == 130
 
 
+def test_ctrl_c_while_it_loads_is_quiet(root: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    (slow / "ast.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(600)\n")
+    paths = {**environment, "PYTHONPATH": f"{slow}{os.pathsep}{root}", "PYTHONDONTWRITEBYTECODE": "1"}
+    with subprocess.Popen(
+        DEMO, cwd=root, env=paths, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as demo:
+        assert demo.stdout is not None
+        assert demo.stdout.readline() == "importing\n"
+        demo.send_signal(signal.SIGINT)
+        assert demo.stdout.read() == ""
+    assert demo.returncode == 130
+    shutil.rmtree(slow)
+
+
 def test_a_worker_that_dies_ends_it_with_the_log(root: Path, environment: dict[str, str]) -> None:
-    broken = {**environment, "UMBEL_WORKER_CONCURRENCY": "many"}
+    broken = {**environment, "UMBEL_WORKER_LOG_FORMAT": "%(what"}
     ended = subprocess.run(DEMO, cwd=root, env=broken, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 1
     assert "The worker ended by itself" in ended.stderr
-    assert "worker_concurrency" in ended.stderr
+    assert "worker_log_format" in ended.stderr
 
 
 def test_ctrl_c_in_a_terminal_removes_the_bar_and_says_so(root: Path, environment: dict[str, str]) -> None:

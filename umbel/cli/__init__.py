@@ -1,4 +1,4 @@
-"""The command line: ``main`` is what ``umbel`` and ``python -m umbel`` run.
+"""The command line: ``run`` is what ``umbel`` and ``python -m umbel`` are, ``main`` one command of it.
 
 Exit status: 0 when all went well; 1 for an error, for a task that failed and for a result that is not known; 2 for a
 command that is not understood; 130 after ctrl-C; 141 when the reader of the output went away. ``umbel worker`` gives
@@ -9,7 +9,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+
+TYPE_CHECKING = False  # as in typing, whose import would take longer than a quick ctrl-C
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
 
 INTERRUPTED = 130
 READER_GONE = 141
@@ -35,6 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from umbel.cli.failures import explain
 
         return explain(error)
+
+
+def run() -> NoReturn:
+    """Be the program: ``main``, then the end of the process; a ctrl-C from then on ends it at once."""
+    status = main()
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(status)
 
 
 def _reader_gone() -> bool:

@@ -1,0 +1,46 @@
+"""Workers that are stopped in order, again and again, as deployments do."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.faults.checker import Account, Diary
+from tests.faults.mill import KINDS
+from tests.faults.site import Site, until
+
+pytestmark = pytest.mark.slow
+
+RESTARTS = 30
+PER_ROUND = 10
+PLAIN = ("plain", "brief", "waits", "again", "early", "later", "tells", "fails")
+
+
+def more_in(diary: Diary, lines: int) -> Callable[[], bool]:
+    """Whether so many more lines have come than there are now."""
+    goal = diary.read() + lines
+    return lambda: diary.read() >= goal
+
+
+def test_thirty_restarts_in_a_row_run_nothing_twice_and_nobody_dies_of_them(
+    site: Site, enter: Callable[[Account], None]
+) -> None:
+    assert set(PLAIN) <= set(KINDS)
+    ledger = site.ledger(f"{RESTARTS} restarts")
+    ledger.send_mixed(site.app, 5, RESTARTS * PER_ROUND * 2, PLAIN)
+    site.witness()
+    for round_ in range(RESTARTS):
+        worker = site.worker("-c", "2", "--set", "worker_prefetch_multiplier=20")
+        until(more_in(ledger.diary, PER_ROUND), what=ledger.account)
+        for pid in [worker.process.pid] if round_ % 2 else worker.tree():
+            os.kill(pid, signal.SIGTERM)
+        assert worker.wait() == 0
+    assert ledger.open(), "there was something left to hold at the last restart"
+    site.worker("-c", "2")
+    ledger.wait(lambda: not site.left())
+    enter(ledger.account(RESTARTS))
+    ledger.check()
+    assert site.written_twice() == []

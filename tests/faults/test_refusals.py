@@ -1,4 +1,4 @@
-"""A running worker whose database refuses: no room, or somebody else's lock. It waits, says so, and loses nothing."""
+"""A running worker whose database refuses, for want of room or a lock that somebody holds, waits and loses nothing."""
 
 from __future__ import annotations
 
@@ -94,9 +94,9 @@ def send(ledger: Ledger, site: Site) -> None:
 
 
 @contextmanager
-def locked(site: Site) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold the lock for writing, as a shell or a backup does."""
-    with closing(sqlite3.connect(site.path, timeout=60, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         yield
         connection.execute("ROLLBACK")
@@ -108,7 +108,7 @@ def test_a_lock_that_is_held_for_three_seconds_is_waited_for(site: Site, enter: 
     worker = site.worker("-c", "2")
     until(lambda: ledger.diary.read() >= 50, what=ledger.account)
     sender = threading.Thread(target=send, args=(ledger, site))
-    with locked(site):
+    with locked(site.path):
         sender.start()
         time.sleep(3)  # the case itself: shorter than any deadline
         assert sender.is_alive(), "the client waits, too"
@@ -125,10 +125,31 @@ def test_a_lock_that_is_held_beyond_the_deadline_is_complained_of_and_waited_for
     ledger.send_mixed(site.app, 15, TASKS, STEADY)
     worker = site.worker("-c", "2", "--set", "broker_publish_timeout=0.3")
     until(lambda: ledger.diary.read() >= 50, what=ledger.account)
-    with locked(site):
+    with locked(site.path):
         until(lambda: "another process held the lock" in worker.text(), what=worker.text)
         with pytest.raises(PublishError, match="another process held the lock"):
             site.app.send_task("mill.plain")
+    until(done(ledger, site), what=ledger.account)
+    enter(ledger.account(1))
+    ledger.check()
+    assert worker.process.poll() is None
+
+
+def test_results_that_cannot_be_stored_are_kept_and_their_messages_not_settled_before(
+    site: Site, tmp_path: Path, enter: Enter
+) -> None:
+    results = tmp_path / "results.db"
+    site.environ["UMBEL_RESULT_BACKEND"] = site.app.conf.result_backend = f"sqlite:///{results}"
+    ledger = site.ledger("results are away")
+    worker = site.worker("-c", "2", "--set", "broker_publish_timeout=0.3")
+    ledger.send(site.app, "plain")
+    ledger.wait()
+    with locked(results):
+        for _ in range(20):
+            ledger.send(site.app, "plain")
+        until(lambda: ledger.diary.read() == 21, what=ledger.account)
+        until(lambda: "Results and settlements are kept and tried again" in worker.text(), what=worker.text)
+        assert site.left() == 20
     until(done(ledger, site), what=ledger.account)
     enter(ledger.account(1))
     ledger.check()

@@ -84,6 +84,24 @@ def exit_process() -> None:
 
 
 @app.task
+def read_nowhere() -> None:
+    """End by a segmentation fault."""
+    note("start exit")
+    ctypes.string_at(0)
+
+
+@app.task
+def overflow() -> None:
+    """Use up the stack below Python."""
+    note("start exit")
+    sys.setrecursionlimit(10**9)
+    deep: list[Any] = []
+    for _ in range(10**6):
+        deep = [deep]
+    repr(deep)
+
+
+@app.task
 def slay() -> None:
     """Take the whole worker down: the node, the fork server and the runner."""
     note("start slay")
@@ -277,6 +295,12 @@ def softly(how: str) -> str:
     if how == "swallowed":
         time.sleep(600)
     return "tidied up"
+
+
+@app.task(time_limit=0.1, acks_on_failure_or_timeout=False)
+def never_in_time() -> None:
+    note("start late")
+    wait_for("never")
 
 
 @app.task(time_limit=0.3, acks_on_failure_or_timeout=False)

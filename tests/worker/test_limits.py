@@ -3,7 +3,7 @@
 import pytest
 
 from tests.worker.process import Shop, alive, wait_until
-from umbel.errors import SoftTimeLimitExceeded, TimeLimitExceeded
+from umbel.errors import SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
 
 
 @pytest.mark.parametrize("how", ["sleep", "spin", "grip", "child"])
@@ -65,6 +65,15 @@ def test_a_swallowed_soft_limit_is_followed_by_the_hard_one(shop: Shop) -> None:
 def test_a_timed_out_task_runs_again_when_that_was_asked_for(shop: Shop) -> None:
     shop.worker("-c", "1")
     assert shop.get(shop.send("again_after_limit")) == "second time"
+
+
+def test_one_that_is_never_in_time_is_not_run_for_ever(shop: Shop) -> None:
+    shop.worker("-c", "1")
+    result = shop.send("never_in_time")
+    with pytest.raises(WorkerLostError, match="3 starts ended without a verdict"):
+        shop.get(result)
+    assert shop.count("start late") == 3
+    assert [letter.id for letter in shop.app.dead.list()] == [result.id]
 
 
 def test_a_hard_limit_in_the_pool_solo_is_refused_at_the_start(shop: Shop) -> None:

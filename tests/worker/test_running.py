@@ -264,11 +264,15 @@ def test_a_worker_leaves_the_root_logger_alone(shop: Shop) -> None:
     assert "succeeded in" in text
 
 
-def test_losing_a_process_for_good_is_bounded(shop: Shop) -> None:
+@pytest.mark.parametrize(
+    ("poison", "why"),
+    [("exit_process", "exit status 3"), ("read_nowhere", "SIGSEGV"), ("overflow", "SIGSEGV")],
+)
+def test_losing_a_process_for_good_is_bounded(shop: Shop, poison: str, why: str) -> None:
     worker = shop.worker("-c", "2")
     neighbours = [shop.send("add", n, 0) for n in range(20)]
-    result = shop.send("exit_process")
-    with pytest.raises(WorkerLostError, match="exit status 3"):
+    result = shop.send(poison)
+    with pytest.raises(WorkerLostError, match=why):
         shop.get(result)
     assert shop.count("start exit") == 3
     assert [shop.get(neighbour) for neighbour in neighbours] == list(range(20))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from umbel.app import Umbel
-from umbel.model import ACK, Settlement
+from umbel.model import ACK, REQUEUE, Settlement
 from umbel.worker.epitaphs import TRIES, Epitaphs
 from umbel.worker.hearing import Hearing
 from umbel.worker.holding import REVOKED, TERMINATED, TIMED_OUT, Certificate, Held, Holding
@@ -216,7 +216,7 @@ class Fleet:
                 self.limits.ended(runner.number, report.number)
             if held.suspect:
                 runner.suspect = False
-                self._suspect_ended(held)
+                self._suspect_ended(held, again=held.certificate is not None and report.verdict == REQUEUE)
             if not held.early:
                 settlements.append(Settlement(held.delivery, report.verdict, report.follow_ups, report.record))
             else:
@@ -228,9 +228,9 @@ class Fleet:
         self._settling.settle(settlements)
         self._pace.learn(seconds, len(reports))
 
-    def _suspect_ended(self, held: Held) -> None:
+    def _suspect_ended(self, held: Held, *, again: bool = False) -> None:
         if held.suspect and self.suspects is not None:
-            self.suspects.ended(held.delivery.envelope.id)
+            self.suspects.ended(held.delivery.envelope.id, again=again)
 
     def _acknowledge(self, runner: Runner, number: int) -> None:
         held = runner.assigned.get(number)

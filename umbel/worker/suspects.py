@@ -76,11 +76,12 @@ class Suspects:
         self.waiting.extend(deliveries)
         self._wake.set()
 
-    def ended(self, task_id: str) -> None:
-        """A delivery has come to its verdict; only suspects matter here."""
+    def ended(self, task_id: str, *, again: bool = False) -> None:
+        """A delivery has come to its verdict; only suspects matter here. ``again``: its start keeps its count."""
         if self._running.pop(task_id, None) is not None:
             self._earlier.pop(task_id, None)
-            self._ended.append(task_id)
+            if not again:
+                self._ended.append(task_id)
             self._wake.set()
 
     async def forgive(self, task_ids: Iterable[str]) -> None:
@@ -169,9 +170,7 @@ class Suspects:
             held.suspect = True
             held.losses = starts
             if starts >= self._limit:
-                reason = (
-                    f"{starts} starts ended without a verdict, with the whole worker (task_max_starts={self._limit})"
-                )
+                reason = f"{starts} starts ended without a verdict (task_max_starts={self._limit})"
                 held.certificate = Certificate(LOST, reason, bury=True)
             if self._runners.give_alone(numbers.pop(), held):
                 self.waiting.remove(delivery)

@@ -31,7 +31,7 @@ RECORDS = statements("records.sql")
 EXPIRY_BATCH = 500
 """Expired records deleted in one go, so that nobody waits long for the write lock."""
 
-EXPIRY_PAUSE = 60.0
+EXPIRY_PAUSE = 5.0
 """Seconds until expired records are looked for again once none is left."""
 
 DEAD_LETTERS_KEPT = 30 * 86400.0

@@ -10,7 +10,7 @@ IN_demo := $(PYTHON) tools/environment.py demo --
 IN_bench := $(PYTHON) tools/environment.py bench --
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test-fast test bench format lock clean environments
+.PHONY: help demo check test-fast test bench soak format lock clean environments
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /    make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -36,6 +36,9 @@ test: ## everything, on a machine that has nothing yet
 
 bench: ## figures, beside those of another queue
 	@$(IN_bench) python -m bench
+
+soak: ## a million tasks through one worker: nothing may grow
+	@$(IN_bench) python -m bench.soak
 
 format: ## lay out the code and mend what a tool can mend
 	$(IN_dev) ruff format $(SOURCES)

@@ -73,7 +73,11 @@ class Tree:
 
     def memory(self) -> float:
         """Megabytes of memory: each page counts, divided by the number of processes that share it (PSS)."""
-        return sum(_pss(pid) for pid in self.pids())
+        return sum(_pss(pid, "Pss:") for pid in self.pids())
+
+    def own_memory(self) -> float:
+        """Megabytes of memory as ``memory``, without what is read from files, which other programs may share."""
+        return sum(_pss(pid, "Pss_Anon:") for pid in self.pids())
 
     def wait_until(self, happened: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
         """Return as soon as it has happened; raises ``Stuck`` when it takes too long or the program has ended."""
@@ -126,9 +130,9 @@ def _cpu(pid: int) -> float:
     return sum(int(field) for field in _stat(pid)[11:15]) / TICKS
 
 
-def _pss(pid: int) -> float:
+def _pss(pid: int, which: str) -> float:
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
         return 0.0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+    return sum(int(line.split()[1]) for line in lines if line.startswith(which)) / 1024

@@ -36,6 +36,7 @@ def test_the_memory_of_a_child_counts(tmp_path: Path) -> None:
     with tree(tmp_path, PARENT.format(child=LARGE)) as running:
         running.wait_until(lambda: "large" in running.printed(), "a large child")
         assert running.memory() > 64
+        assert 64 < running.own_memory() < running.memory()
 
 
 def test_nothing_of_the_tree_is_left(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
@@ -206,7 +206,12 @@ class DeadLetters(Protocol):
 class Withdraws(Protocol):
     """A broker that can take back a message that nobody has been handed yet."""
 
-    async def withdraw(self, records: Sequence[SealedRecord]) -> frozenset[str]:
-        """Remove the waiting messages (ready or not yet due) whose ids these records have, and store the record of each
-        one removed, in one step; give the ids removed. What a worker already holds is left alone."""
+    async def withdraw(
+        self, ids: Sequence[str], record_of: Callable[[Envelope], SealedRecord]
+    ) -> Sequence[SealedRecord]:
+        """Remove the waiting messages (ready or not yet due) of these ids, and store ``record_of`` each one removed, in
+        one step; give those records. What a worker already holds is left alone.
+
+        ``record_of`` is quick, touches no store and may be called from any thread.
+        """
         ...

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from umbel.errors import ConfigurationError, TaskRevokedError
-from umbel.model import Record, State
+from umbel.model import Envelope, Record, SealedRecord, State
 from umbel.ports import Mark, Marks, Withdraws
 from umbel.wire import results
+from umbel.wire.marking import life_of
 from umbel.wiring import App
 
 PREFIX = "revoked:"
@@ -58,18 +59,19 @@ async def _revoke(app: App, ids: Sequence[str], terminate: bool) -> None:
         expires = now + conf.result_expires if conf.result_expires else None
         done = datetime.fromtimestamp(now, app.timezone)
         error = TaskRevokedError("revoked")
-        records = [
-            results.seal(
-                Record(id=task_id, state=State.REVOKED, value=error, date_done=done),
-                serializer=conf.result_serializer,
-                extended=conf.result_extended,
+        serializer, extended = conf.result_serializer, conf.result_extended
+
+        def record_of(envelope: Envelope) -> SealedRecord:
+            return results.seal(
+                Record(id=envelope.id, state=State.REVOKED, value=error, date_done=done, life=life_of(envelope)),
+                serializer=serializer,
+                extended=extended,
                 expires=expires,
             )
-            for task_id in ids
-        ]
-        removed = await broker.withdraw(records)
-        if removed and app.result_url not in (None, conf.broker_url):
-            await app.backend.store([record for record in records if record.id in removed])
+
+        records = await broker.withdraw(ids, record_of)
+        if records and app.result_url not in (None, conf.broker_url):
+            await app.backend.store(records)
 
 
 def marks_of(app: App) -> Marks:

@@ -83,6 +83,21 @@ def test_poison_begins_its_count_anew_with_each_life(shop: Shop) -> None:
     assert shop.get(shop.send("add", 1, 1)) == 2
 
 
+def test_a_replayed_call_that_waits_is_revoked_in_its_new_life(impatient: Shop) -> None:
+    shop = impatient
+    worker = shop.worker("-c", "1")
+    result = shop.send("no_such_task", 4)
+    with pytest.raises(NotRegistered):
+        shop.get(result)
+    worker.kill_tree()
+    assert shop.app.dead.replay() == 1
+    shop.app.revoke(result.id)
+    again = shop.app.result(result.id)
+    assert again.state == "REVOKED"
+    with pytest.raises(TaskRevokedError):
+        again.get(timeout=1)
+
+
 def test_a_replayed_call_can_be_revoked_by_the_worker_that_gets_it(shop: Shop) -> None:
     worker = shop.worker("-c", "1")
     result = shop.send("exit_process")

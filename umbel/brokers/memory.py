@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -60,10 +60,12 @@ class MemoryBroker(OffersMarks):
     async def drop_dead_letters(self, numbers: Sequence[int]) -> int:
         return self.keeper.dead.drop(numbers)
 
-    async def withdraw(self, records: Sequence[SealedRecord]) -> frozenset[str]:
+    async def withdraw(
+        self, ids: Sequence[str], record_of: Callable[[Envelope], SealedRecord]
+    ) -> Sequence[SealedRecord]:
         """As ``Withdraws.withdraw``. The records are stored here; where an app keeps its results elsewhere, its caller
-        stores those of the ids that this gives there again."""
-        return self.keeper.withdraw(records)
+        stores those that this gives there again."""
+        return self.keeper.withdraw(ids, record_of)
 
 
 class MemoryConsumer:

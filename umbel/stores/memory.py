@@ -7,7 +7,7 @@ import itertools
 import os
 import threading
 import weakref
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from umbel.clock import Clock, SystemClock
 from umbel.errors import ConfigurationError
 from umbel.model import Delivery, Envelope, Route, SealedRecord, Settlement, Verdict, may_replace
+from umbel.settings.masking import mask_url
 from umbel.stores import memory_dead
 from umbel.stores.memory_dead import MemoryDead
 from umbel.stores.memory_marks import MemoryMarks
@@ -28,7 +29,7 @@ def name_of(url: str) -> str:
     """The store's name in ``memory://name``; raises ``ConfigurationError`` for anything more than a name."""
     parts = urlsplit(url)
     if parts.scheme != "memory" or parts.path.strip("/") or parts.query:
-        raise ConfigurationError(f"{url!r} is no memory store: write memory:// or memory://name")
+        raise ConfigurationError(f"{mask_url(url)!r} is no memory store: write memory:// or memory://name")
     return unquote(parts.netloc)
 
 
@@ -139,15 +140,17 @@ class MemoryStore:
         with self._lock:
             return len(self._ready.pop(queue, ())) + len(self._waiting.pop(queue, ()))
 
-    def withdraw(self, records: Iterable[SealedRecord]) -> frozenset[str]:
+    def withdraw(self, ids: Iterable[str], record_of: Callable[[Envelope], SealedRecord]) -> list[SealedRecord]:
         """As ``Withdraws.withdraw``."""
-        known = {record.id: record for record in records}
+        known = frozenset(ids)
         with self._lock:
-            gone = _pull(self._ready, known) | _pull(self._waiting, known)
-            for id in gone:
-                self._write(known[id])
+            records = [record_of(item.envelope) for heaps in (self._ready, self._waiting) for item in _in(heaps, known)]
+            for heaps in (self._ready, self._waiting):
+                _remove(heaps, known)
+            for record in records:
+                self._write(record)
         self.ring()
-        return gone
+        return records
 
     def replay(self, letters: Iterable[tuple[int, Envelope]]) -> int:
         """As ``DeadLetters.replay``."""
@@ -282,19 +285,17 @@ class MemoryStore:
                 self._records.pop(id, None)
 
 
-def _pull(heaps: dict[str, list[Any]], ids: Container[str]) -> frozenset[str]:
-    """Take the messages of these ids out of heaps whose entries end with an item; gives the ids found."""
-    gone: set[str] = set()
-    for queue, heap in list(heaps.items()):
-        found = {entry[-1].envelope.id for entry in heap if entry[-1].envelope.id in ids}
-        if not found:
-            continue
-        gone |= found
-        heaps[queue] = [entry for entry in heap if entry[-1].envelope.id not in found]
-        heapq.heapify(heaps[queue])
-        if not heaps[queue]:
-            del heaps[queue]
-    return frozenset(gone)
+def _in(heaps: dict[str, list[Any]], ids: Container[str]) -> Iterator[Item]:
+    """The messages of these ids in heaps whose entries end with an item."""
+    return (entry[-1] for heap in heaps.values() for entry in heap if entry[-1].envelope.id in ids)
+
+
+def _remove(heaps: dict[str, list[Any]], ids: Container[str]) -> None:
+    for queue in {item.queue for item in _in(heaps, ids)}:
+        left = [entry for entry in heaps.pop(queue) if entry[-1].envelope.id not in ids]
+        if left:
+            heapq.heapify(left)
+            heaps[queue] = left
 
 
 def _before_fork() -> None:

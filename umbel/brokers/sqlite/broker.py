@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -95,11 +95,13 @@ class SqliteBroker(OffersMarks):
 
         return await asyncio.to_thread(self.keeper.dead.drop, numbers)
 
-    async def withdraw(self, records: Sequence[SealedRecord]) -> frozenset[str]:
+    async def withdraw(
+        self, ids: Sequence[str], record_of: Callable[[Envelope], SealedRecord]
+    ) -> Sequence[SealedRecord]:
         """As ``Withdraws.withdraw``. The records are stored in this file; where an app keeps its results elsewhere, its
-        caller stores those of the ids that this gives there again."""
+        caller stores those that this gives there again."""
         import asyncio
 
         from umbel.stores.sqlite.withdrawing import withdraw
 
-        return await asyncio.to_thread(withdraw, self.keeper, records)
+        return await asyncio.to_thread(withdraw, self.keeper, ids, record_of)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from umbel.model import SealedRecord
+from umbel.model import Envelope, SealedRecord
 from umbel.stores.sqlite.statements import statements
 
 if TYPE_CHECKING:
@@ -16,24 +16,26 @@ if TYPE_CHECKING:
 WITHDRAW = statements("withdraw.sql")
 
 
-def withdraw(store: SqliteStore, records: Sequence[SealedRecord]) -> frozenset[str]:
+def withdraw(
+    store: SqliteStore, ids: Sequence[str], record_of: Callable[[Envelope], SealedRecord]
+) -> list[SealedRecord]:
     """As ``Withdraws.withdraw``; the records are written into this store.
 
     There is no index on ids (see docs/decisions/0015): the messages are read through, 0.3 s for a million of them,
     before the write lock is taken. Raises ``StoreError``; then nothing was changed.
     """
-    known = {record.id: record for record in records}
-    ids = json.dumps(list(known))
-    found = store.read(lambda connection: connection.execute(WITHDRAW["find"], (ids,)).fetchall()) if known else []
+    wanted = json.dumps(list(dict.fromkeys(ids)))
+    found = store.read(lambda connection: connection.execute(WITHDRAW["find"], (wanted,)).fetchall()) if ids else []
     if not found:
-        return frozenset()
+        return []
 
-    def work(connection: sqlite3.Connection) -> frozenset[str]:
+    def work(connection: sqlite3.Connection) -> list[SealedRecord]:
         # a number may stand for another message by now, and a message may be in somebody's hands
-        gone = {row[1] for row in found if connection.execute(WITHDRAW["remove"], row).rowcount}
-        store.write_records(connection, [known[id] for id in known if id in gone])
-        return frozenset(gone)
+        removed = [row for each in found for row in connection.execute(WITHDRAW["remove"], each).fetchall()]
+        records = [record_of(Envelope("plain", *row)) for row in removed]
+        store.write_records(connection, records)
+        return records
 
-    removed = store.commit(work, sum(len(record.payload) for record in records))
+    records = store.commit(work)
     store.ring()
-    return removed
+    return records

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -149,17 +149,29 @@ class DeadLetterOffice:
         knows of the last one stays until the new one has something to say, and is replaced then, although it was
         final. The body is not looked at. A message whose head cannot be read is sent as it is.
 
-        Raises ``SignatureError`` at a message that must be signed anew and cannot be; those before it are sent.
+        Raises ``SignatureError`` that names the messages which must be signed anew and cannot be: those stay, all
+        others are sent.
         """
         choice = self._choice(task, reason, queue, older_than, newer_than)
+        refused: list[tuple[int, SignatureError]] = []
+
+        def reborn(letters: Iterable[DeadLetter]) -> Iterator[tuple[int, Envelope]]:
+            for letter in letters:
+                try:
+                    yield letter.number, self._reborn(letter)
+                except SignatureError as error:
+                    refused.append((letter.number, error))
 
         async def work(box: DeadLetters) -> int:
             count = 0
             async for letters in _of(box, await _numbers(box, numbers, choice)):
-                count += await box.replay([(letter.number, self._reborn(letter)) for letter in letters])
+                count += await box.replay(list(reborn(letters)))
             return count
 
-        return self._run(work)
+        count = self._run(work)
+        if refused:
+            raise _cannot_sign(refused, count)
+        return count
 
     def purge(
         self,
@@ -238,8 +250,8 @@ class DeadLetterOffice:
         }
         try:
             return marked(letter.envelope, changes, protection=self._app.protection)
-        except SignatureError as error:
-            raise SignatureError(f"dead letter {letter.number} cannot be replayed: {error}") from error
+        except SignatureError:
+            raise
         except WireError:
             return letter.envelope
 
@@ -283,6 +295,14 @@ class DeadLetterOffice:
             return await work(await way.entered(broker))
 
         return way.run(asked())
+
+
+def _cannot_sign(refused: Sequence[tuple[int, SignatureError]], sent: int) -> SignatureError:
+    number, first = refused[0]
+    others = "" if len(refused) == 1 else f" (and {len(refused) - 1} more, the last {refused[-1][0]})"
+    return SignatureError(
+        f"dead letter {number}{others} cannot be replayed, and stays: {first}; {sent} others were replayed"
+    )
 
 
 async def _each(box: DeadLetters) -> AsyncIterator[DeadLetter]:

@@ -200,13 +200,26 @@ def test_a_signed_message_is_signed_anew_and_one_of_nobody_here_stays() -> None:
     grave.task("signed")
     grave.clock.time += 10 * 86400
     grave.bury(task_v2.encode(Message(task="foreign", id="f"), "plain"))
-    with pytest.raises(SignatureError, match="dead letter 2 cannot be replayed"):
+    with pytest.raises(SignatureError, match="dead letter 2 cannot be replayed, and stays: .*; 0 others were replayed"):
         grave.app.dead.replay(task="foreign")
     assert tasks(grave.app.dead.list()) == ["signed", "foreign"]
     assert grave.app.dead.replay(1) == 1
     (envelope,) = grave.waiting()
     message = task_v2.decode(envelope, accept=JSON, protection=grave.app.protection)
     assert message.marks["umbel_life"] == 1
+
+
+def test_those_that_cannot_be_signed_keep_no_others_back() -> None:
+    grave = Undertaker(security_signing_keys=["a key of some length"])
+    for name in ("a", "x", "b", "y", "z", "c"):
+        if name in "abc":
+            grave.task(name)
+        else:
+            grave.bury(task_v2.encode(Message(task=name, id=name), "plain"))
+    with pytest.raises(SignatureError, match=r"letter 2 \(and 2 more, the last 5\) .* 3 others were replayed"):
+        grave.app.dead.replay()
+    assert tasks(grave.app.dead.list()) == ["x", "y", "z"]
+    assert len(grave.waiting()) == 3
 
 
 # -- forgetting

@@ -45,6 +45,12 @@ def test_a_url_that_says_more_than_a_name_is_refused(url: str) -> None:
         name_of(url)
 
 
+def test_a_password_in_a_url_that_is_refused_is_not_repeated() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        name_of("memory://user:s3cret@host/a")
+    assert "s3cret" not in str(refused.value)
+
+
 def test_a_name_is_one_store_as_long_as_somebody_uses_it() -> None:
     name = uuid.uuid4().hex
     store = MemoryStore.named(name)

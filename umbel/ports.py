@@ -202,6 +202,27 @@ class DeadLetters(Protocol):
         ...
 
 
+class QueueSize(NamedTuple):
+    """What a queue holds: messages that are ready, that wait for their time, and that were handed out and not settled.
+
+    One whose time has come may count as ``delayed`` until somebody asks for it.
+    """
+
+    name: str
+    ready: int
+    delayed: int
+    claimed: int
+
+
+@runtime_checkable
+class ListsQueues(Protocol):
+    """A broker that can tell which queues it has."""
+
+    async def queues(self) -> Sequence[QueueSize]:
+        """Every queue that there is, by name; where a queue is no more than its messages, those that hold any."""
+        ...
+
+
 @runtime_checkable
 class Withdraws(Protocol):
     """A broker that can take back a message that nobody has been handed yet."""

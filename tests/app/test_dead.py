@@ -200,7 +200,9 @@ def test_a_signed_message_is_signed_anew_and_one_of_nobody_here_stays() -> None:
     grave.task("signed")
     grave.clock.time += 10 * 86400
     grave.bury(task_v2.encode(Message(task="foreign", id="f"), "plain"))
-    with pytest.raises(SignatureError, match="dead letter 2 cannot be replayed, and stays: .*; 0 others were replayed"):
+    with pytest.raises(
+        SignatureError, match=r"dead letter 2 cannot be replayed, and stays: .*; 0 others were replayed"
+    ):
         grave.app.dead.replay(task="foreign")
     assert tasks(grave.app.dead.list()) == ["signed", "foreign"]
     assert grave.app.dead.replay(1) == 1

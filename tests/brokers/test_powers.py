@@ -17,6 +17,7 @@ from umbel.stores.sqlite import lookout
 from umbel.stores.sqlite.ear import Blind
 from umbel.testing.conformance.dead_letters import BurialBroker, DeadLettersConformance
 from umbel.testing.conformance.marks import MarksAdapter, MarksConformance
+from umbel.testing.conformance.queues import ListingBroker, QueuesConformance
 from umbel.testing.conformance.withdraw import WithdrawConformance, WithdrawingBroker
 
 FORGETFUL = {"dead_letter_expires": 0.5}
@@ -82,6 +83,18 @@ class TestDeadLettersOfSqlite(DeadLettersConformance):
     @pytest.fixture
     def make_forgetful(self, sqlite_url: str) -> Callable[[], BurialBroker]:
         return lambda: SqliteBroker(f"{sqlite_url}-forgetful", FORGETFUL)
+
+
+class TestQueuesOfMemory(QueuesConformance):
+    @pytest.fixture
+    def make_broker(self, memory_url: str) -> Callable[[], ListingBroker]:
+        return lambda: MemoryBroker(memory_url)
+
+
+class TestQueuesOfSqlite(QueuesConformance):
+    @pytest.fixture
+    def make_broker(self, sqlite_url: str) -> Callable[[], ListingBroker]:
+        return lambda: SqliteBroker(sqlite_url, {})
 
 
 class TestWithdrawalFromMemory(WithdrawConformance):

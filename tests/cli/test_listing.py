@@ -43,16 +43,46 @@ def test_queues_are_listed_with_what_waits_in_them(project: Project) -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     assert [line.split() for line in done.stdout.splitlines()] == [
-        ["QUEUE", "WAITING"],
-        [DEFAULT_QUEUE, "2"],
-        ["mail", "1"],
+        ["QUEUE", "READY", "DELAYED", "CLAIMED"],
+        [DEFAULT_QUEUE, "1", "1", "0"],
+        ["mail", "1", "0", "0"],
+    ]
+
+
+def test_a_queue_that_no_task_names_is_listed_when_something_is_in_it(project: Project) -> None:
+    assert project.run("call", "tasks.add", "1", "2", "--queue", "elsewhere").returncode == 0
+
+    done = project.run("list", "queues")
+
+    assert [line.split()[:2] for line in done.stdout.splitlines()[1:]] == [
+        [DEFAULT_QUEUE, "0"],
+        ["elsewhere", "1"],
+        ["mail", "0"],
     ]
 
 
 def test_queues_that_are_named_are_listed_alone(project: Project) -> None:
     done = project.run("list", "queues", "-Q", "mail,reports", "-Q", "mail")
 
-    assert [line.split() for line in done.stdout.splitlines()[1:]] == [["mail", "0"], ["reports", "0"]]
+    assert [line.split() for line in done.stdout.splitlines()[1:]] == [
+        ["mail", "0", "0", "0"],
+        ["reports", "0", "0", "0"],
+    ]
+
+
+def test_of_a_broker_that_lists_no_queues_those_of_the_app_are_shown_with_what_waits(project: Project) -> None:
+    project.write(
+        "tasks.py",
+        "from umbel import Umbel\nfrom umbel.brokers.memory import MemoryBroker\n"
+        "class Plain(MemoryBroker):\n    queues = None\n"
+        'app = Umbel("tasks", broker="memory://plain")\napp._broker = ("memory://plain", Plain("memory://plain"))\n'
+        'app.task(queue="mail", name="add")(lambda x: x).delay(1)\n',
+    )
+
+    done = project.run("list", "queues")
+
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert rows == [["QUEUE", "WAITING"], [DEFAULT_QUEUE, "0"], ["mail", "1"]]
 
 
 def test_a_broker_that_nobody_serves_is_a_line(project: Project) -> None:

@@ -203,7 +203,7 @@ class Everything(MemoryBroker):
         raise AssertionError("a call that fails before it takes effect is not made")
 
     get_marks = put_marks = put_marks_if_absent = add_to_marks = drop_marks = nothing  # type: ignore[assignment]
-    dead_letters = replay = drop_dead_letters = withdraw = nothing  # type: ignore[assignment]
+    dead_letters = replay = drop_dead_letters = queues = withdraw = nothing  # type: ignore[assignment]
 
     async def watch_marks(self, prefix: str) -> Any:
         yield prefix

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from umbel.model import Delivery, Envelope, Queue, Route, SealedRecord, Settlement
-from umbel.ports import DeadLetter, ResultBackend
+from umbel.ports import DeadLetter, QueueSize, ResultBackend
 from umbel.stores.memory import Holder, MemoryStore, name_of
 from umbel.stores.memory_marks import OffersMarks
 
@@ -50,6 +50,9 @@ class MemoryBroker(OffersMarks):
 
     async def purge(self, queue: str) -> int:
         return self.keeper.purge(queue)
+
+    async def queues(self) -> Sequence[QueueSize]:
+        return self.keeper.queues()
 
     async def dead_letters(self, after: int = 0, limit: int = 1000) -> Sequence[DeadLetter]:
         return self.keeper.dead.after(after, limit)

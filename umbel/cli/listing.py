@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from umbel.cli.asking import waiting
+from umbel.cli.asking import ask, waiting
 from umbel.cli.choice import Choice, app_options
 from umbel.cli.grammar import Group, option
 from umbel.cli.tables import show_table
-from umbel.cli.worker import names
+from umbel.cli.worker import names as names_of
+from umbel.ports import ListsQueues, QueueSize
 
 if TYPE_CHECKING:
     from umbel.task import Task
@@ -48,17 +49,26 @@ def tasks(choice: Choice) -> None:
     "chosen",
     multiple=True,
     metavar="NAME[,NAME…]",
-    callback=names,
-    help="These queues; by default those of the registered tasks and of task_default_queue; repeatable.",
+    callback=names_of,
+    help="These queues; by default all that hold something, and those that the app names; repeatable.",
 )
 @app_options
 @click.pass_obj
 def queues(choice: Choice, *, chosen: tuple[str, ...]) -> None:
-    """Show how many messages wait in queues: ready ones and those not yet due."""
+    """Show how many messages are in queues: ready, delayed (not yet due), and claimed by a worker.
+
+    Of a broker that cannot tell them apart, what waits is shown, in the queues that the app names.
+    """
     app = choice.load().app
-    own = {app.conf.task_default_queue, *(task.queue for task in app.tasks.values() if task.queue)}
-    sizes = waiting(app.broker, sorted(set(chosen) or own))
-    show_table(("queue", "waiting"), [(name, str(size)) for name, size in sizes.items()])
+    names = set(chosen) or {app.conf.task_default_queue, *(task.queue for task in app.tasks.values() if task.queue)}
+    broker = app.broker
+    if not isinstance(broker, ListsQueues):
+        sizes = waiting(broker, sorted(names))
+        show_table(("queue", "waiting"), [(name, str(size)) for name, size in sizes.items()])
+        return
+    found = {size.name: size for size in ask(broker, lambda _: broker.queues())}
+    shown = [found.get(name, QueueSize(name, 0, 0, 0)) for name in sorted(names if chosen else {*names, *found})]
+    show_table(("queue", *QueueSize._fields[1:]), [(size.name, *map(str, size[1:])) for size in shown])
 
 
 def _signature(task: Task[..., Any]) -> str:

@@ -7,6 +7,7 @@ import itertools
 import os
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from umbel.clock import Clock, SystemClock
 from umbel.errors import ConfigurationError
 from umbel.model import Delivery, Envelope, Route, SealedRecord, Settlement, Verdict, may_replace
+from umbel.ports import QueueSize
 from umbel.settings.masking import mask_url
 from umbel.stores import memory_dead
 from umbel.stores.memory_dead import MemoryDead
@@ -45,7 +47,7 @@ class Item:
     redelivered: bool = False
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Holder:
     """What one consumer holds: receipts of its unsettled deliveries. The store's lock guards it."""
 
@@ -76,6 +78,8 @@ class MemoryStore:
         self._expiries: list[tuple[float, str]] = []
         self.dead = MemoryDead(lambda: self.clock.now(), self._dead_for, self._most_dead)
         self.marks = MemoryMarks(lambda: self.clock.now())
+        self._holders: weakref.WeakSet[Holder] = weakref.WeakSet()
+        """Those that may hold something."""
         self._bells: set[Callable[[], None]] = set()
 
     @classmethod
@@ -164,6 +168,16 @@ class MemoryStore:
         self.ring()
         return count
 
+    def queues(self) -> list[QueueSize]:
+        """As ``ListsQueues.queues``."""
+        with self._lock:
+            ready, waiting = self._ready, self._waiting
+            held = Counter(item.queue for holder in self._holders for item in holder.held.values())
+            return [
+                QueueSize(name, len(ready.get(name, ())), len(waiting.get(name, ())), held[name])
+                for name in sorted({*ready, *waiting, *held})
+            ]
+
     # -- deliveries
 
     def claim(self, holder: Holder, room: int) -> list[Delivery]:
@@ -171,6 +185,7 @@ class MemoryStore:
         with self._lock:
             if not holder.queues:
                 return []
+            self._holders.add(holder)
             if self._waiting:
                 self._promote(holder.queues)
             names = holder.queues[holder.turn :] + holder.queues[: holder.turn]

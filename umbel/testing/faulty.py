@@ -16,10 +16,10 @@ Three kinds of fault:
 - ``slow``: the call is late, and so is its answer.
 
 Which calls get which is a matter of what the ports allow. ``publish``, ``publish_now``, ``size``, ``purge``,
-``settle``, ``store``, ``load``, ``forget``, ``withdraw``, the calls about dead letters and those about marks get all
-three. ``declare``, ``consume``, ``resize``, ``close`` and each step of an iteration (deliveries, ``watch``,
-``watch_marks``) may only be slow: a consumer outlives its store's refusals by itself. Entering, leaving, ``lifeline``
-and ``keeps`` are left alone.
+``settle``, ``store``, ``load``, ``forget``, ``queues``, ``withdraw``, the calls about dead letters and those about
+marks get all three. ``declare``, ``consume``, ``resize``, ``close`` and each step of an iteration (deliveries,
+``watch``, ``watch_marks``) may only be slow: a consumer outlives its store's refusals by itself. Entering, leaving,
+``lifeline`` and ``keeps`` are left alone.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from umbel.ports import (
     Immediate,
     KeepsRecords,
     Lifelines,
+    ListsQueues,
     Marks,
     ResultBackend,
     Withdraws,
@@ -187,6 +188,8 @@ class _Wrapper:
             lent["watch_marks"] = _slow_steps(self, "watch_marks")
         if isinstance(self.inner, DeadLetters):
             lent |= {name: _failing(self, name) for name in ("dead_letters", "replay", "drop_dead_letters")}
+        if isinstance(self.inner, ListsQueues):
+            lent["queues"] = _failing(self, "queues")
         if isinstance(self.inner, Withdraws):
             lent["withdraw"] = _failing(self, "withdraw")
         self.__dict__.update(lent)

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from umbel.model import Envelope, Queue, Route, SealedRecord
-from umbel.ports import DeadLetter
+from umbel.ports import DeadLetter, QueueSize
 from umbel.stores.sqlite.location import locate
 from umbel.stores.sqlite.marking import OffersMarks
 
@@ -78,6 +78,11 @@ class SqliteBroker(OffersMarks):
         import asyncio
 
         return await asyncio.to_thread(self.keeper.purge, queue)
+
+    async def queues(self) -> Sequence[QueueSize]:
+        import asyncio
+
+        return await asyncio.to_thread(self.keeper.queues)
 
     async def dead_letters(self, after: int = 0, limit: int = 1000) -> Sequence[DeadLetter]:
         import asyncio

@@ -5,6 +5,15 @@ INSERT INTO messages (queue, priority, claim, due, id, head, body) VALUES (?, ?,
 SELECT (SELECT count(*) FROM messages WHERE queue = :queue AND claim = 1073741824 AND due IS NULL)
     + (SELECT count(*) FROM messages WHERE queue = :queue AND due IS NOT NULL);
 
+-- name: queues
+SELECT queue, sum(ready), sum(delayed), sum(claimed) FROM (
+    SELECT queue, count(*) AS ready, 0 AS delayed, 0 AS claimed
+    FROM messages WHERE claim = 1073741824 AND due IS NULL GROUP BY queue
+    UNION ALL SELECT queue, 0, count(*), 0 FROM messages WHERE due IS NOT NULL GROUP BY queue
+    UNION ALL SELECT queue, 0, 0, count(*) FROM messages WHERE claim <> 1073741824 GROUP BY queue
+)
+GROUP BY queue ORDER BY queue;
+
 -- name: purge
 DELETE FROM messages WHERE queue = ? AND claim = 1073741824;
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from umbel.clock import Clock, SystemClock
 from umbel.errors import StoreFull
 from umbel.model import Envelope, Route, SealedRecord
+from umbel.ports import QueueSize
 from umbel.stores.sqlite.access import Access
 from umbel.stores.sqlite.checkpointing import SAFETY_LIMIT, Checkpoints
 from umbel.stores.sqlite.dead import DeadTable
@@ -202,6 +203,11 @@ class SqliteStore:
         dropped = self.write(lambda connection: connection.execute(MESSAGES["purge"], (queue,)).rowcount)
         self._written()
         return dropped
+
+    def queues(self) -> list[QueueSize]:
+        """As ``ListsQueues.queues``."""
+        rows = self.read(lambda connection: connection.execute(MESSAGES["queues"]).fetchall())
+        return [QueueSize(*row) for row in rows]
 
     # -- records
 

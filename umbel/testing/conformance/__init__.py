@@ -21,5 +21,6 @@ pytest.register_assert_rewrite(
     "umbel.testing.conformance.dead_letters",
     "umbel.testing.conformance.keeping",
     "umbel.testing.conformance.marks",
+    "umbel.testing.conformance.queues",
     "umbel.testing.conformance.withdraw",
 )

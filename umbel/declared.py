@@ -43,6 +43,8 @@ class Declared:
     track_started: bool | None = None
     time_limit: float | None = None
     soft_time_limit: float | None = None
+    trail: bool = True
+    """Whether its result names what it sent while it ran."""
     throws: tuple[type[BaseException], ...] = ()
     max_retries: int | None = 3
     default_retry_delay: float = 180.0
@@ -71,6 +73,7 @@ class Declared:
             "track_started",
             "time_limit",
             "soft_time_limit",
+            "trail",
             "throws",
             "max_retries",
             "default_retry_delay",

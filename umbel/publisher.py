@@ -151,6 +151,9 @@ class Publisher:
             message = defaults.redaction.of(message, self._app.parameters_of(message.task))
         envelope = task_v2.encode(message, defaults.form, protection=defaults.protection)
         self._publish(defaults.broker, [(route, envelope)], message)
+        attempt = current.request.get()
+        if attempt is not None and not message.ignore_result:
+            attempt.children.append(message.id)
 
     def send_many(self, messages: Sequence[tuple[Route, Message]]) -> None:
         """As ``send``, for all of them in one durable write: all or none where the store can."""
@@ -161,6 +164,9 @@ class Publisher:
         envelopes = task_v2.encode_many(bodies, defaults.form, protection=defaults.protection)
         pairs = [(route, envelope) for (route, _), envelope in zip(messages, envelopes, strict=True)]
         self._publish(defaults.broker, pairs, bodies)
+        attempt = current.request.get()
+        if attempt is not None:
+            attempt.children += [message.id for message in bodies if not message.ignore_result]
 
     def _publish(self, broker: Broker, pairs: Sequence[tuple[Route, Envelope]], message: Any) -> None:
         try:

@@ -29,8 +29,8 @@ class Request:
         self.delivery = delivery
         self.hostname = hostname
         self.is_eager = is_eager
-        self.children: list[tuple[str, str | None]] = []
-        """(id, parent id) of what the task sent while it ran; owned by the thread that runs the task."""
+        self.children: list[str] = []
+        """The ids of what the task sent while it ran, if their results are kept; owned by who runs the task."""
 
     def __repr__(self) -> str:
         return f"<Request {self.task}[{self.id}]>" if self.message else "<Request: called directly>"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Coroutine
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import datetime
 from typing import Any, Generic, NoReturn, TypeVar, cast
 
@@ -122,6 +123,42 @@ class AsyncResult(Generic[R]):
         """The queue it came from."""
         record = self._record()
         return None if record is None else record.queue
+
+    @property
+    def args(self) -> Any:
+        """The positional arguments, where they are known: as ``name``."""
+        record = self._record()
+        return None if record is None else record.args
+
+    @property
+    def kwargs(self) -> Any:
+        """The keyword arguments, where they are known: as ``name``."""
+        record = self._record()
+        return None if record is None else record.kwargs
+
+    @property
+    def children(self) -> list[AsyncResult[Any]]:
+        """The tasks that this one sent while it ran, known at its end; none with ``trail=False``.
+
+        Those whose results are not kept are left out. Raises ``DecodeError`` for what no task queue wrote.
+        """
+        record = self._record()
+        return [] if record is None else [AsyncResult(id, self.app) for id in results.child_ids(record.children)]
+
+    def collect(self, timeout: float | None = None, propagate: bool = True) -> Iterator[tuple[AsyncResult[Any], Any]]:
+        """This result with its value, then those of ``children``, of theirs, and so on: each once it has ended.
+
+        Waits and raises as ``get``; ``timeout`` is for each of them.
+        """
+        pending: deque[AsyncResult[Any]] = deque([self])
+        while pending:
+            result = pending.popleft()
+            yield result, result.get(timeout, propagate)
+            pending.extend(result.children)
+
+    def record(self) -> Record | None:
+        """All that is known now, read at once, so that its parts belong together; None when nothing is."""
+        return self._record()
 
     def exists(self) -> bool:
         """Whether the store knows anything of this id. A task that waits and one that never was are both unknown."""

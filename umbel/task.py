@@ -80,9 +80,6 @@ class Task(Declared, Generic[P, R]):
         publisher = self.app.publisher
         route, message = publisher.prepare(self.name, args, kwargs, self.resolved(options))
         publisher.send(route, message)
-        attempt = current.request.get()
-        if attempt is not None:
-            attempt.children.append((message.id, message.parent_id))
         return AsyncResult(message.id, self.app, ignored=message.ignore_result)
 
     def send_many(self, arguments: Iterable[Sequence[Any]], options: CallOptions) -> list[AsyncResult[R]]:

@@ -185,6 +185,11 @@ def sends() -> str:
     return who.delay().id
 
 
+@app.task(trail=False)
+def sends_unseen() -> str:
+    return who.delay().id
+
+
 @app.task
 def spawns() -> None:
     """Leave a child behind that would outlive the task."""

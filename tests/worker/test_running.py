@@ -139,6 +139,14 @@ def test_a_task_that_sends_is_the_parent(shop: Shop) -> None:
     sender = shop.send("sends")
     child = shop.get(shop.app.result(shop.get(sender)))
     assert (child["parent_id"], child["root_id"]) == (sender.id, sender.id)
+    assert [value for _, value in sender.collect(timeout=60)] == [child["id"], child]
+
+
+def test_a_task_without_a_trail_names_no_children(shop: Shop) -> None:
+    shop.worker()
+    sender = shop.send("sends_unseen")
+    shop.get(sender)
+    assert sender.children == []
 
 
 def test_handlers_run_in_order_and_their_failures_change_nothing(shop: Shop) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,9 +12,7 @@ from umbel.cli.failures import FAILED
 from umbel.cli.grammar import Command, option
 from umbel.cli.tables import aligned
 from umbel.cli.values import shown
-
-if TYPE_CHECKING:
-    from umbel.result import AsyncResult
+from umbel.model import Record
 
 
 @click.command(
@@ -37,8 +35,8 @@ def result(choice: Choice, *, task_id: str, traceback: bool, as_json: bool) -> i
 
     The exit status is 0 when something is known of it, whether it went well or not, and 1 when nothing is.
     """
-    known = choice.find().app.result(task_id)
-    if not known.exists():
+    known = choice.find().app.result(task_id).record()
+    if known is None:
         if as_json:
             click.echo(json.dumps({"id": task_id, "known": False}))
         click.echo(
@@ -58,14 +56,14 @@ def result(choice: Choice, *, task_id: str, traceback: bool, as_json: bool) -> i
     return 0
 
 
-def described(known: AsyncResult[Any]) -> dict[str, Any]:
+def described(known: Record) -> dict[str, Any]:
     """What is known, by name."""
     done = known.date_done
     return {
         "id": known.id,
         "known": True,
         "state": str(known.state),
-        "value": known.result,
+        "value": known.value,
         "task": known.name,
         "queue": known.queue,
         "worker": known.worker,

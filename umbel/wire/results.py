@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
@@ -79,6 +79,28 @@ def unseal(sealed: SealedRecord, accept: frozenset[str] = _JSON_ONLY) -> Record:
         queue=_text(meta, "queue"),
         life=sealed.life,
     )
+
+
+def result_tuples(ids: Iterable[str]) -> list[Any]:
+    """What ``Record.children`` holds for tasks of these ids."""
+    return [((id, None), None) for id in ids]
+
+
+def child_ids(children: Iterable[Any]) -> list[str]:
+    """The ids of the tasks that result tuples name, the members of groups in the place of these.
+
+    Raises ``DecodeError`` for what is no result tuple.
+    """
+    ids: list[str] = []
+    for child in children:
+        match child:
+            case [[str(id), _], None]:
+                ids.append(id)
+            case [[str(), _], list(members)]:
+                ids += child_ids(members)
+            case _:
+                raise DecodeError("children", f"one is {safe_repr(child, 80)} and must be a result tuple")
+    return ids
 
 
 def _json(record: Record, value: Any, extended: bool) -> str:

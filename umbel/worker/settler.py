@@ -195,7 +195,7 @@ class Settler:
             state=state,
             value=value,
             traceback=trace,
-            children=request.children,
+            children=results.result_tuples(request.children) if task.trail else (),
             date_done=None if state not in FINAL_STATES else datetime.fromtimestamp(now, self._zone),
             group_id=message.group,
             parent_id=message.parent_id,

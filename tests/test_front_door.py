@@ -15,6 +15,7 @@ NAMES = {
     "AsyncResult": "umbel.result",
     "Backoff": "umbel.retry",
     "Ignore": "umbel.errors",
+    "Middleware": "umbel.middleware",
     "Reject": "umbel.errors",
     "Retry": "umbel.errors",
     "State": "umbel.model",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from umbel._version import __version__
     from umbel.app import Umbel, shared_task
     from umbel.errors import Ignore, Reject, Retry, TimeoutError
+    from umbel.middleware import Middleware
     from umbel.model import State
     from umbel.proxies import current_app, current_task
     from umbel.result import AsyncResult
@@ -23,6 +24,7 @@ __all__ = [
     "AsyncResult",
     "Backoff",
     "Ignore",
+    "Middleware",
     "Reject",
     "Retry",
     "State",
@@ -39,6 +41,7 @@ _HOMES = {
     "AsyncResult": "umbel.result",
     "Backoff": "umbel.retry",
     "Ignore": "umbel.errors",
+    "Middleware": "umbel.middleware",
     "Reject": "umbel.errors",
     "Retry": "umbel.errors",
     "State": "umbel.model",

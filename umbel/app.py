@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
-from umbel import clock, current, plug
+from umbel import clock, current, plug, signals
 from umbel.call import NO_OPTIONS
 from umbel.errors import ConfigurationError, NoResultBackend, UnknownOption
+from umbel.lifecycle import Lifecycle
+from umbel.middleware import Onion
 from umbel.ports import Broker, ResultBackend
 from umbel.publisher import Publisher
 from umbel.registry import TaskRegistry
@@ -32,7 +34,7 @@ MAIN_COPY = "__umbel_main__"
 """The name under which a runner imports the program whose ``__main__`` made the app."""
 
 
-class Umbel:
+class Umbel(Lifecycle):
     """An app. Making one connects to nothing and reads no configuration.
 
     ``main`` is the name that tasks of ``__main__`` get in front. ``broker`` and ``backend`` are URLs; without a
@@ -55,6 +57,8 @@ class Umbel:
         self.main = main
         self.clock: clock.Clock = clock.SystemClock()
         self.conf = Settings(constructor={k: v for k, v in given.items() if v is not None} | settings)
+        self.conf.on_first_read(self)
+        self.middleware = Onion(self.conf)
         self.tasks = TaskRegistry()
         self.Task: type[Task[..., Any]] = Task
         """The class below which class-based tasks are written."""
@@ -149,6 +153,11 @@ class Umbel:
             task.bind(self)
         return known
 
+    def add_middleware(self, middleware: Any) -> None:
+        """Put one more around every call that is sent and every task that runs, inside those that are there already:
+        ``umbel.middleware.Onion.add``."""
+        self.middleware.add(middleware)
+
     def send_task(
         self, name: str, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> AsyncResult[Any]:
@@ -197,11 +206,14 @@ class Umbel:
             _discover(packages, related_name)
 
     def import_modules(self) -> None:
-        """Import what ``imports``, ``include`` and ``autodiscover_tasks`` name; a worker calls it when it starts."""
+        """Import what ``imports``, ``include`` and ``autodiscover_tasks`` name, and what the receivers of the signal
+        ``import_modules`` want, then ``finalize``; a worker calls it when it starts."""
+        signals.import_modules.send(sender=self)
         for module in (*self.conf.imports, *self.conf.include):
             importlib.import_module(module)
         for packages, related_name in self._discovered:
             _discover(packages, related_name)
+        self.finalize()
 
     # -- settings and what they choose --------------------------------------------------------------------------
 

@@ -2,55 +2,56 @@
 
 from __future__ import annotations
 
-import logging
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, TypeVar, cast
 
-from umbel import current, log
+from umbel import current, handlers, log
 from umbel.declared import Declared
 from umbel.errors import Ignore, Reject, UmbelError
-from umbel.model import Failed, Ignored, Message, Outcome, Rejected, Retried, State, Succeeded
+from umbel.handlers import Call
+from umbel.model import Failed, Ignored, Message, Outcome, Rejected, Retried, Succeeded
 from umbel.request import Request
 from umbel.retrying import exceeded, next_message, wanted
-
-Call = Callable[[Declared, Message], Awaitable[Any]]
+from umbel.signals import ends, task_prerun
 
 T = TypeVar("T")
 
 log.task_context = current.task_context
 
-logger = logging.getLogger("umbel.worker")
-
 
 async def attempt(task: Declared, request: Request, message: Message, call: Call) -> Outcome:
-    """Run the task once, handlers included. Whatever it raises, ``SystemExit`` too, becomes an outcome."""
+    """Run the task once, with middlewares and handlers. Whatever they raise, ``SystemExit`` too, becomes an outcome.
+
+    The message of a retry is the request's, so it has the headers that were added on the way.
+    """
     token = current.request.set(request)
     outcome: Outcome
     try:
         try:
-            if type(task).before_start is not Declared.before_start:
-                task.before_start(message.id, message.args, message.kwargs)
-            outcome = Succeeded(await call(task, message))
+            if task.prepares or task_prerun.receivers:
+                await handlers.starts(task, message, call)
+            onion = task.app.middleware
+            outcome = Succeeded(await call(onion.around(task, request) if onion.runs else task, message))
         except Ignore:
             outcome = Ignored()
         except Reject as rejection:
             outcome = Rejected(str(rejection.reason), rejection.requeue)
         except BaseException as error:  # noqa: BLE001  a task's SystemExit ends the task, not its worker
-            outcome = _after(error, task, message)
-        if task.listens:
-            _tell(task, message, outcome)
+            outcome = _after(error, task, request.message or message)
+        if task.listens or ends:
+            await handlers.ended(task, request, message, outcome, call)
     finally:
         current.request.reset(token)
     return outcome
 
 
-def told(task: Declared, request: Request, message: Message, outcome: Outcome) -> None:
+async def told(task: Declared, request: Request, message: Message, outcome: Outcome, call: Call) -> None:
     """Call the handlers for an outcome that no attempt in this process came to."""
-    if task.listens:
+    if task.listens or ends:
         token = current.request.set(request)
         try:
-            _tell(task, message, outcome)
+            await handlers.ended(task, request, message, outcome, call, ran=False)
         finally:
             current.request.reset(token)
 
@@ -85,36 +86,6 @@ def trace_text(error: BaseException) -> str:
         return (
             f"{type(error).__module__}.{type(error).__qualname__} (its text cannot be had: {type(second).__name__})\n"
         )
-
-
-def _tell(task: Declared, message: Message, outcome: Outcome) -> None:
-    """Call the task's handlers. One that raises is logged; the outcome stands."""
-    kind = type(task)
-    task_id, args, kwargs = message.id, message.args, message.kwargs
-    value: Any
-    if isinstance(outcome, Succeeded):
-        state, value, trace = State.SUCCESS, outcome.value, None
-        if kind.on_success is not Declared.on_success:
-            _guarded(task, "on_success", value, task_id, args, kwargs)
-    elif isinstance(outcome, Failed):
-        state, value, trace = State.FAILURE, outcome.error, outcome.traceback
-        if kind.on_failure is not Declared.on_failure:
-            _guarded(task, "on_failure", value, task_id, args, kwargs, trace)
-    elif isinstance(outcome, Retried):
-        if kind.on_retry is not Declared.on_retry:
-            _guarded(task, "on_retry", outcome.retry, task_id, args, kwargs, outcome.traceback)
-        return
-    else:
-        return
-    if kind.after_return is not Declared.after_return:
-        _guarded(task, "after_return", state.value, value, task_id, args, kwargs, trace)
-
-
-def _guarded(task: Declared, handler: str, *args: Any) -> None:
-    try:
-        getattr(task, handler)(*args)
-    except Exception:
-        logger.exception("%s.%s raised; the task's outcome stands", task.name, handler)
 
 
 def drive(work: Coroutine[Any, Any, T]) -> T:

@@ -42,6 +42,11 @@ def share(register: Callable[[Any], Any]) -> None:
         register(app)
 
 
+def apps() -> list[Any]:
+    """Every live app of the process, in no order."""
+    return list(_apps)
+
+
 def choose(app: Any) -> None:
     """Make ``app`` the current one of this process; None leaves the process without one."""
     global _current

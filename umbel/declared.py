@@ -90,6 +90,9 @@ class Declared:
     listens: bool = False
     """Whether it has handlers that are called at its end; known once the task belongs to an app."""
 
+    prepares: bool = False
+    """Whether it has a handler that is called before it; known once the task belongs to an app."""
+
     is_async: bool = False
     """Whether the body is an ``async def``; known once the task belongs to an app."""
 
@@ -117,6 +120,7 @@ class Declared:
         self.retry_policy = self.retry_policy or classic(self)
         kind = type(self)
         self.listens = any(getattr(kind, name) is not getattr(Declared, name) for name in _ENDS)
+        self.prepares = kind.before_start is not Declared.before_start
         self.is_async = inspect.iscoroutinefunction(inspect.unwrap(self.run))
         if self.typing:
             self._checker = checker_for(self.run, self.name, skip_first=False)
@@ -152,21 +156,23 @@ class Declared:
         if self._checker is not None:
             self._checker(*args, **kwargs)
 
-    def before_start(self, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Called in the worker before the function."""
+    # Handlers: called in the worker. Any of them may be an ``async def``.
 
-    def on_success(self, retval: Any, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Called in the worker when the function returned, before the result is stored."""
+    def before_start(self, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Called before the function; what it raises is the task's own exception, and the function is not called."""
+
+    def on_success(self, retval: Any, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Called when the function returned, before the result is stored."""
 
     def on_failure(
         self, exc: BaseException, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any], einfo: str | None
-    ) -> None:
-        """Called in the worker when the task failed, before that is stored; ``einfo`` is the traceback's text."""
+    ) -> Any:
+        """Called when the task failed, before that is stored; ``einfo`` is the traceback's text."""
 
     def on_retry(
         self, exc: BaseException, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any], einfo: str | None
-    ) -> None:
-        """Called in the worker when the task is to be tried again, before that is stored."""
+    ) -> Any:
+        """Called when the task is to be tried again, before that is stored; ``exc`` is the ``Retry``."""
 
     def after_return(
         self,
@@ -176,5 +182,5 @@ class Declared:
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
         einfo: str | None,
-    ) -> None:
-        """Called in the worker after ``on_success`` or ``on_failure``; not when the task is tried again."""
+    ) -> Any:
+        """Called after ``on_success`` or ``on_failure``; not when the task is tried again, ignored or rejected."""

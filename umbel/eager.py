@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from umbel.attempt import attempt, drive
 from umbel.declared import Declared
+from umbel.middleware import Runnable
 from umbel.model import Failed, Message, Rejected, Retried, State, Succeeded
 from umbel.request import Request
 from umbel.serial import accepted
@@ -75,7 +76,7 @@ def run_here(task: Declared, message: Message, *, throw: bool) -> EagerResult[An
     return EagerResult(message.id, "REJECTED" if isinstance(outcome, Rejected) else "IGNORED", text, None)
 
 
-async def _call(task: Declared, message: Message) -> Any:
+async def _call(task: Runnable, message: Message) -> Any:
     value = task.run(*message.args, **message.kwargs)
     if not task.is_async:
         return value

@@ -7,7 +7,7 @@ All are values: frozen, with slots, and none of them reaches up to the machinery
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -112,6 +112,10 @@ class Message:
     serializer: str = "json"
     compression: str | None = None
     links: Links = NO_LINKS
+
+    def with_headers(self, headers: Mapping[str, Any]) -> Message:
+        """This message with more headers of the user's own; one of the same name is replaced."""
+        return replace(self, headers={**(self.headers or {}), **headers})
 
 
 class Route(NamedTuple):

@@ -9,12 +9,14 @@ from dataclasses import fields
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from umbel import current
+from umbel import current, outgoing
 from umbel.call import CallOptions, due_time, expiry_time
 from umbel.errors import PublishError, StoreError, TimeoutError
 from umbel.ids import new_id, new_ids
+from umbel.middleware import NextSend
 from umbel.model import Envelope, Message, Route
 from umbel.ports import Broker, Immediate
+from umbel.signals import after_task_publish, before_task_publish
 from umbel.wire import task_v2
 from umbel.wire.redaction import Redaction
 from umbel.wire.swift import maker
@@ -62,6 +64,7 @@ class Publisher:
 
     def _read(self) -> _Defaults:
         app, conf = self._app, self._app.conf
+        app.middleware.fold()
         self._defaults = known = _Defaults(
             conf.task_default_queue,
             conf.task_default_priority,
@@ -80,7 +83,7 @@ class Publisher:
     def prepare(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions
     ) -> tuple[Route, Message]:
-        """The message for one call, and where it goes; nothing is sent.
+        """The message for one call as the middlewares leave it, and where it goes; nothing is sent.
 
         Inside a running task the new message gets that task as its parent, and the same root.
         """
@@ -124,7 +127,14 @@ class Publisher:
             serializer=options.serializer or defaults.serializer,
             compression=options.compression or defaults.compression,
         )
-        return Route(options.queue or defaults.queue, priority, due), message
+        route, sends = Route(options.queue or defaults.queue, priority, due), self._app.middleware.sends
+        return (route, message) if sends is None else self._passed(sends, route, message)
+
+    def _passed(self, sends: NextSend, route: Route, message: Message) -> tuple[Route, Message]:
+        """The message as the middlewares want it, and what that means for where it goes."""
+        changed = sends(message)
+        due = _due(changed.eta, self._app.clock.now())
+        return route._replace(priority=changed.priority, due=due), changed
 
     def prepare_many(
         self, name: str, calls: Sequence[Sequence[Any]], options: CallOptions
@@ -132,6 +142,10 @@ class Publisher:
         """The messages for calls that differ in their positional arguments alone; nothing is sent."""
         if not calls:
             return []
+        if self._defaults is None:
+            self._read()
+        if self._app.middleware.sends is not None:
+            return [self.prepare(name, args, _NONE, options) for args in calls]
         route, first = self.prepare(name, calls[0], _NONE, options)
         own_root = first.root_id == first.id
         rest = [getattr(first, field) for field in _SHARED]
@@ -147,6 +161,8 @@ class Publisher:
         ``EncodeError`` when an argument cannot be written; in both cases nothing was sent.
         """
         defaults = self._defaults or self._read()
+        if before_task_publish.receivers:
+            message = outgoing.announced(route, message)
         if defaults.redaction is not None:
             message = defaults.redaction.of(message, self._app.parameters_of(message.task))
         envelope = task_v2.encode(message, defaults.form, protection=defaults.protection)
@@ -154,10 +170,14 @@ class Publisher:
         attempt = current.request.get()
         if attempt is not None and not message.ignore_result:
             attempt.children.append(message.id)
+        if after_task_publish.receivers:
+            outgoing.published([(route, message)])
 
     def send_many(self, messages: Sequence[tuple[Route, Message]]) -> None:
         """As ``send``, for all of them in one durable write: all or none where the store can."""
         defaults = self._defaults or self._read()
+        if before_task_publish.receivers:
+            messages = [(route, outgoing.announced(route, message)) for route, message in messages]
         bodies = [message for _, message in messages]
         if defaults.redaction is not None:
             bodies = [defaults.redaction.of(each, self._app.parameters_of(each.task)) for each in bodies]
@@ -167,6 +187,8 @@ class Publisher:
         attempt = current.request.get()
         if attempt is not None:
             attempt.children += [message.id for message in bodies if not message.ignore_result]
+        if after_task_publish.receivers:
+            outgoing.published(messages)
 
     def _publish(self, broker: Broker, pairs: Sequence[tuple[Route, Envelope]], message: Any) -> None:
         try:

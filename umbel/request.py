@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from umbel.errors import UmbelError
 from umbel.model import Delivery, Message
 
 
@@ -34,6 +35,15 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<Request {self.task}[{self.id}]>" if self.message else "<Request: called directly>"
+
+    def add_headers(self, headers: Mapping[str, Any]) -> None:
+        """Give the message more headers: a later attempt of this task has them too.
+
+        Raises ``UmbelError`` where the function was called directly.
+        """
+        if self.message is None:
+            raise UmbelError("add_headers: the function was called directly, so there is no message to have headers")
+        self.message = self.message.with_headers(headers)
 
     @property
     def called_directly(self) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from umbel.call import CallOptions
 from umbel.clock import Clock
+from umbel.middleware import Onion
 from umbel.model import Message, Route
 from umbel.ports import Broker, ResultBackend
 from umbel.settings.loader import Settings
@@ -44,6 +45,9 @@ class App(Protocol):
 
     @property
     def clock(self) -> Clock: ...
+
+    @property
+    def middleware(self) -> Onion: ...
 
     @property
     def publisher(self) -> Sender: ...

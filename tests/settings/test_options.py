@@ -26,7 +26,7 @@ def test_every_setting_says_what_it_means_and_what_its_numbers_count(option: Opt
 
 
 def test_the_prefixes_of_modules_cover_the_settings_that_have_one() -> None:
-    plain = {"accept_content", "enable_utc", "imports", "include", "timezone"}
+    plain = {"accept_content", "enable_utc", "imports", "include", "middleware", "timezone"}
     assert {name for name in OPTIONS if not name.startswith(MODULE_PREFIXES)} == plain
 
 

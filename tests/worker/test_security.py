@@ -16,8 +16,8 @@ import pytest
 from umbel import Reject, Retry, Task, Umbel
 from umbel.attempt import drive
 from umbel.clock import SystemClock
-from umbel.declared import Declared
 from umbel.errors import DecodeError, EncodeError, SealError, SignatureError
+from umbel.middleware import Runnable
 from umbel.model import Delivery, Envelope, Message, Route
 from umbel.ports import DeadLetter, DeadLetters
 from umbel.result import AsyncResult
@@ -100,7 +100,7 @@ class Nobody:
         raise AssertionError(number)
 
 
-async def call_nothing(task: Declared, message: Message) -> Any:
+async def call_nothing(task: Runnable, message: Message) -> Any:
     raise AssertionError(f"{task.name} was called")
 
 

@@ -9,8 +9,8 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
 from umbel.attempt import drive
-from umbel.declared import Declared
 from umbel.errors import SoftTimeLimitExceeded
+from umbel.middleware import Runnable
 from umbel.model import Message
 from umbel.pools.outbox import Outbox
 
@@ -68,7 +68,7 @@ class MainThread:
         if serving is threading.main_thread() and serving.ident is not None and self._inside == number:
             signal.pthread_kill(serving.ident, signal.SIGUSR1)
 
-    async def call(self, task: Declared, message: Message) -> Any:
+    async def call(self, task: Runnable, message: Message) -> Any:
         """Call the user's function: the one place that does."""
         self._inside = self._number
         try:

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from umbel.errors import ConfigurationError, UnknownSetting
 from umbel.settings.home import project_root, read_project_table
@@ -49,6 +49,12 @@ class _Effective(NamedTuple):
     settings: Layer
 
 
+class Owner(Protocol):
+    """Whose settings they are."""
+
+    def tell(self, name: str, **arguments: Any) -> None: ...
+
+
 class Settings(Mapping[str, Any]):
     """``app.conf``: every setting, read and written as an attribute or an item.
 
@@ -64,6 +70,7 @@ class Settings(Mapping[str, Any]):
     """
 
     _chosen: _Chosen
+    _owner: Owner | None
     _outside: _Outside | None
     _effective: _Effective | None
 
@@ -77,6 +84,8 @@ class Settings(Mapping[str, Any]):
         self._environ = environ
         self._cwd = cwd
         self._writing = threading.Lock()
+        self._owner: Owner | None = None
+        """Who is told of the first read; None once it was."""
         self._listeners: list[Callable[[], None]] = []
         """Who keeps values of their own; ``on_write`` alone adds."""
         self._chosen = _Chosen(constructor=from_code(constructor or {}, "Umbel()", "constructor"))
@@ -159,6 +168,10 @@ class Settings(Mapping[str, Any]):
         """Call ``changed()`` after every write: for who reads settings so often that it keeps them."""
         self._listeners.append(changed)
 
+    def on_first_read(self, owner: Owner) -> None:
+        """Have ``owner`` tell of the first read, before it and after it."""
+        self._owner = owner
+
     def _tell(self) -> None:
         for changed in self._listeners:
             changed()
@@ -174,8 +187,17 @@ class Settings(Mapping[str, Any]):
     def _combined(self) -> Layer:
         effective, chosen = self._effective, self._chosen
         if effective is None or effective.chosen is not chosen:
+            if self._owner is not None:
+                return self._first(self._owner)
             effective = self._effective = _Effective(chosen, self._combine(chosen))
         return effective.settings
+
+    def _first(self, owner: Owner) -> Layer:
+        self._owner = None
+        owner.tell("on_configure")
+        self._combined()
+        owner.tell("on_after_configure", source=self)
+        return self._combined()
 
     def _combine(self, chosen: _Chosen) -> Layer:
         outside = self._look_outside()

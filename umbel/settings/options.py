@@ -127,6 +127,13 @@ OPTIONS: dict[str, Option] = _declared(
     # -- tasks ----------------------------------------------------------------------------------------------------
     Option("imports", NAMES, (), "Modules that a worker imports before it starts.", unit="module names"),
     Option("include", NAMES, (), "More modules that a worker imports before it starts.", unit="module names"),
+    Option(
+        "middleware",
+        NAMES,
+        (),
+        "What stands around every call that is sent and every task that runs, the outermost first.",
+        unit="module:Class",
+    ),
     Option("task_default_queue", TEXT, DEFAULT_QUEUE, "The queue of a call that names none."),
     Option(
         "task_default_priority",

@@ -6,12 +6,15 @@ import logging
 from time import perf_counter
 from typing import Protocol
 
+from umbel import handlers
 from umbel.app import Umbel
-from umbel.attempt import Call, attempt, told
+from umbel.attempt import attempt, told
 from umbel.declared import Declared
 from umbel.errors import NotRegistered, TimeLimitExceeded, WireError, WorkerLostError
+from umbel.handlers import Call
 from umbel.model import Delivery, Failed, Message, Outcome, Revoked, dead
 from umbel.request import Request
+from umbel.signals import task_received, task_rejected, task_unknown
 from umbel.wire import task_v2
 from umbel.worker.admission import admit
 from umbel.worker.holding import REVOKED, TERMINATED, TIMED_OUT, Certificate
@@ -43,6 +46,7 @@ class Journey:
         self._hostname = hostname
         self._call = call
         self._node = node
+        app.middleware.check(app.tasks.values())
         self._accept = app.accept_content
         self._max_size: int = app.conf.task_message_max_size
         self._protection = app.protection
@@ -57,6 +61,7 @@ class Journey:
         try:
             return await self._live(number, delivery)
         except Exception as error:
+            handlers.internal_error(self._hostname, delivery, error)
             logger.critical(
                 "umbel failed on the message [%s]; it is a dead letter", delivery.envelope.id, exc_info=True
             )
@@ -69,14 +74,20 @@ class Journey:
                 delivery.envelope, accept=self._accept, max_size=self._max_size, protection=self._protection
             )
         except WireError as error:
+            if task_rejected.receivers:
+                task_rejected.send(sender=self._hostname, message=delivery, exc=error)
             return self._settler.undecodable(number, delivery, error)
         try:
             task = self._app.tasks[message.task]
         except NotRegistered as error:
+            if task_unknown.receivers:
+                task_unknown.send(sender=self._hostname, message=message, exc=error, name=message.task, id=message.id)
             return self._settler.unknown(number, delivery, message, error)
         if logger.isEnabledFor(logging.INFO):
             logger.info("Task %s[%s] received", message.shadow or message.task, message.id)
         request = Request(message, delivery, hostname=self._hostname)
+        if task_received.receivers:
+            task_received.send(sender=self._hostname, request=request)
         outcome: Outcome | None = None
         if message.expires is not None or message.eta is not None:
             outcome = admit(message, self._app.clock.now())
@@ -91,6 +102,8 @@ class Journey:
             if self._track_started if task.track_started is None else task.track_started:
                 self._settler.started(task, request)
             outcome = await attempt(task, request, message, self._call)
+        else:
+            await told(task, request, message, outcome, self._call)
         return self._settler.settle(number, task, request, outcome, perf_counter() - started)
 
     def _limits(self, task: Declared, message: Message) -> tuple[float | None, float | None]:
@@ -122,7 +135,7 @@ class Journey:
         except (WireError, NotRegistered) as error:
             return self._settler.undecodable(number, delivery, error)
         request = Request(message, delivery, hostname=self._hostname)
-        told(task, request, message, outcome)
+        await told(task, request, message, outcome, self._call)
         timed_out = certificate.kind == TIMED_OUT
         bury = reason if certificate.bury else None
         return self._settler.settle(number, task, request, outcome, 0.0, bury=bury, timed_out=timed_out)

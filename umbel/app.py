@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
-from umbel import clock, current, plug, signals
+from umbel import clock, current, signals
 from umbel.call import NO_OPTIONS
-from umbel.errors import ConfigurationError, NoResultBackend, UnknownOption
+from umbel.completing import Completed
+from umbel.connected import Connected
+from umbel.errors import ConfigurationError, UnknownOption
 from umbel.lifecycle import Lifecycle
 from umbel.middleware import Onion
-from umbel.ports import Broker, ResultBackend
 from umbel.publisher import Publisher
 from umbel.registry import TaskRegistry
 from umbel.result import AsyncResult
@@ -29,13 +30,14 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 MAIN_COPY = "__umbel_main__"
 """The name under which a runner imports the program whose ``__main__`` made the app."""
 
 
-class Umbel(Lifecycle):
-    """An app. Making one connects to nothing and reads no configuration.
+class Umbel(Connected, Lifecycle):
+    """An app. Making one connects to nothing and reads no configuration; ``with`` closes it in the end.
 
     ``main`` is the name that tasks of ``__main__`` get in front. ``broker`` and ``backend`` are URLs; without a
     broker, an SQLite file of the project is used, and without a backend the broker's own store where it has one.
@@ -56,7 +58,7 @@ class Umbel(Lifecycle):
         given = {"broker_url": broker, "result_backend": backend, "include": tuple(include) or None}
         self.main = main
         self.clock: clock.Clock = clock.SystemClock()
-        self.conf = Settings(constructor={k: v for k, v in given.items() if v is not None} | settings)
+        super().__init__(Settings(constructor={k: v for k, v in given.items() if v is not None} | settings))
         self.conf.on_first_read(self)
         self.middleware = Onion(self.conf)
         self.tasks = TaskRegistry()
@@ -64,8 +66,6 @@ class Umbel(Lifecycle):
         """The class below which class-based tasks are written."""
         self.publisher = Publisher(self)
         self._discovered: list[tuple[Iterable[str] | Callable[[], Iterable[str]], str | None]] = []
-        self._broker: tuple[str, Broker] | None = None
-        self._backend: tuple[str, ResultBackend] | None = None
         current.join(self)
         if set_as_current:
             current.choose(self)
@@ -176,6 +176,21 @@ class Umbel(Lifecycle):
         """The result of the task of that id, whoever sent it."""
         return AsyncResult(task_id, self)
 
+    @overload
+    def as_completed(self, results: Iterable[AsyncResult[T]], timeout: float | None = ...) -> Completed[T]: ...
+
+    @overload
+    def as_completed(
+        self, results: Iterable[str | AsyncResult[Any]], timeout: float | None = ...
+    ) -> Completed[Any]: ...
+
+    def as_completed(self, results: Iterable[Any], timeout: float | None = None) -> Completed[Any]:
+        """These results, or those of these ids, each as soon as its task has ended: for ``for`` and ``async for``.
+
+        One watch serves them all. ``timeout`` is in seconds, from the first step on. Raises as ``Completed`` says.
+        """
+        return Completed(self, results, timeout)
+
     def revoke(self, task_ids: str | Iterable[str], *, terminate: bool = False) -> None:
         """Take calls back, whoever sent them; ``terminate=True`` stops those that run: ``umbel.revoking.revoke``."""
         revoke(self, task_ids, terminate=terminate)
@@ -234,36 +249,6 @@ class Umbel(Lifecycle):
         from zoneinfo import ZoneInfo
 
         return ZoneInfo(name)
-
-    @property
-    def broker(self) -> Broker:
-        """The adapter for ``broker_url``; made at first use, and again when the setting was changed."""
-        url = self.conf.broker_url
-        if self._broker is None or self._broker[0] != url:
-            self._broker = (url, plug.broker_class(url)(url, self.conf))
-        return self._broker[1]
-
-    @property
-    def backend(self) -> ResultBackend:
-        """The adapter for ``result_backend``; raises ``NoResultBackend`` when none is configured."""
-        url = self.result_url
-        if url is None:
-            raise NoResultBackend(
-                "no result is kept: result_backend is off; set result_backend to a URL, for example "
-                "'sqlite:///results.db', or leave it out with a broker that keeps results itself"
-            )
-        if self._backend is None or self._backend[0] != url:
-            self._backend = (url, plug.backend_class(url)(url, self.conf))
-        return self._backend[1]
-
-    @property
-    def result_url(self) -> str | None:
-        """Where results are kept: ``result_backend``, else the broker's own store, else None."""
-        chosen = self.conf.result_backend
-        if chosen is None or isinstance(chosen, str):
-            return chosen
-        url: str = self.conf.broker_url
-        return url if plug.has_backend(url) else None
 
     @property
     def accept_content(self) -> frozenset[str]:

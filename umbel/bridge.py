@@ -1,20 +1,53 @@
-"""The way from plain calls to coroutines: one background loop a process, started on first use."""
+"""The way from plain calls and other loops to coroutines: one background loop a process, started on first use."""
 
 from __future__ import annotations
 
 import asyncio
 import atexit
 import contextlib
+import contextvars
+import functools
 import os
+import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from umbel.errors import TimeoutError, UmbelError
 
 T = TypeVar("T")
+
+CALLERS = 16
+"""Calls of coroutines that may block in threads at once; more wait for their turn."""
+
+GOODBYE = 2.0
+"""Seconds that leaving an adapter may take at the interpreter's end."""
+
+
+class Way(Protocol):
+    """Where adapters live, and how work on them is waited for."""
+
+    def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+        """Do ``work`` where the adapters are and wait for it, at most ``timeout`` seconds.
+
+        Raises ``umbel.TimeoutError`` when the time is over (the work is cancelled), and whatever the work raises.
+        """
+        ...
+
+    async def cross(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+        """As ``run``, from a coroutine, whose loop goes on; cancelling it cancels the work."""
+        ...
+
+    async def entered(self, adapter: AbstractAsyncContextManager[T]) -> T:
+        """Enter ``adapter``, once; later calls give what the first one gave. For use inside ``work``."""
+        ...
+
+    async def left(self, adapter: AbstractAsyncContextManager[Any]) -> None:
+        """Leave ``adapter`` if it was entered here; it can be entered again. For use inside ``work``."""
+        ...
 
 
 class Bridge:
@@ -22,18 +55,25 @@ class Bridge:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.loop = asyncio.new_event_loop()
+        self.loop: asyncio.AbstractEventLoop
         self._entered: dict[int, tuple[AbstractAsyncContextManager[Any], asyncio.Future[Any]]] = {}
         """Adapters that were entered on this loop; touched by the loop's thread alone."""
-        self._thread = threading.Thread(target=self.loop.run_forever, name="umbel-bridge", daemon=True)
-        self._thread.start()
+        self._ended = threading.Event()
+        begun = threading.Event()
+        _start_thread(functools.partial(self._live, begun), "umbel-bridge")
+        begun.wait()
+
+    def _live(self, begun: threading.Event) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.loop.call_soon(begun.set)
+        try:
+            self.loop.run_forever()
+        finally:
+            self._ended.set()
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-        """Run ``work`` on the loop and wait for it, at most ``timeout`` seconds.
-
-        Raises ``umbel.TimeoutError`` when the time is over (the work is cancelled), and whatever the work raises.
-        """
-        if threading.current_thread() is self._thread:
+        """As ``Way.run``; raises ``UmbelError`` in the loop's own thread, which would wait for itself."""
+        if asyncio._get_running_loop() is self.loop:
             work.close()
             raise UmbelError("a plain call from umbel's own background loop would wait for itself: await it instead")
         future = asyncio.run_coroutine_threadsafe(work, self.loop)
@@ -48,8 +88,19 @@ class Bridge:
             future.cancel()
             raise
 
+    async def cross(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+        future = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.loop))
+        try:
+            await asyncio.wait([future], timeout=timeout)
+        except BaseException:
+            future.cancel()
+            raise
+        if not future.done():
+            future.cancel()
+            raise TimeoutError(f"no answer within {timeout} s")
+        return future.result()
+
     async def entered(self, adapter: AbstractAsyncContextManager[T]) -> T:
-        """Enter ``adapter`` on this loop, once; later calls give what the first one gave."""
         known = self._entered.get(id(adapter))
         if known is not None:
             return await asyncio.shield(known[1])
@@ -62,42 +113,123 @@ class Bridge:
             raise
 
     async def left(self, adapter: AbstractAsyncContextManager[Any]) -> None:
-        """Leave ``adapter`` if it was entered here."""
         known = self._entered.pop(id(adapter), None)
         if known is not None:
             await adapter.__aexit__(None, None, None)
 
     def close(self) -> None:
         """Leave every adapter, then stop the loop. Used at the interpreter's end."""
-        if self.pid != os.getpid() or not self._thread.is_alive():
+        global _over
+        if self.pid != os.getpid():
             return
-        with_adapters = [adapter for adapter, _ in self._entered.values()]
-        for adapter in with_adapters:
-            # thread pools are shut by now, and with them what an adapter does in one; sockets still say goodbye
-            with contextlib.suppress(RuntimeError, UmbelError):
-                self.run(self.left(adapter), timeout=2)
+        _over = True
+        if self._ended.is_set():
+            return
+        for adapter in [adapter for adapter, _ in self._entered.values()]:
+            with contextlib.suppress(UmbelError):
+                self.run(self.left(adapter), timeout=GOODBYE)
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(timeout=2)
+        self._ended.wait(timeout=GOODBYE)
+
+
+class Passing:
+    """For calls after the interpreter has begun to end: each has a loop of its own, and leaves its adapters at once."""
+
+    def __init__(self) -> None:
+        self._entered: list[AbstractAsyncContextManager[Any]] = []
+
+    def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+        return asyncio.run(self.cross(work, timeout))
+
+    async def cross(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+        limit = asyncio.timeout(timeout)
+        try:
+            async with limit:
+                return await work
+        except FutureTimeout:
+            if limit.expired():
+                raise TimeoutError(f"no answer within {timeout} s") from None
+            raise
+        finally:
+            for adapter in tuple(self._entered):
+                await self.left(adapter)
+
+    async def entered(self, adapter: AbstractAsyncContextManager[T]) -> T:
+        known = await adapter.__aenter__()
+        self._entered.append(adapter)
+        return known
+
+    async def left(self, adapter: AbstractAsyncContextManager[Any]) -> None:
+        if adapter in self._entered:
+            self._entered.remove(adapter)
+            await adapter.__aexit__(None, None, None)
 
 
 _lock = threading.Lock()
 _bridge: Bridge | None = None
 """This process's bridge; ``get`` alone sets it."""
 
+_left_behind: list[Bridge] = []
+"""Bridges of the processes that this one was forked from: their loops must neither be used nor closed."""
 
-def get() -> Bridge:
+_over = False
+"""Whether the interpreter has ended its bridge; ``Bridge.close`` alone sets it."""
+
+_callers: ThreadPoolExecutor | None = None
+"""The threads of ``aside``, which alone sets it."""
+
+
+def get() -> Way:
     """This process's bridge."""
     global _bridge
     with _lock:
-        if _bridge is None or _bridge.pid != os.getpid():
+        if _bridge is not None and _bridge.pid != os.getpid():
+            _left_behind.append(_bridge)
+            _bridge = None
+        if _over or (_bridge is None and not threading.main_thread().is_alive()):
+            return Passing()
+        if _bridge is None:
             _bridge = Bridge()
             atexit.register(_bridge.close)
         return _bridge
 
 
+def standing() -> Way | None:
+    """This process's bridge if it was needed yet."""
+    known = _bridge
+    return known if known is not None and known.pid == os.getpid() and not _over else None
+
+
+async def aside(work: Callable[[], T]) -> T:
+    """Do what may block in a thread of umbel's own, with the caller's context variables; the caller's loop goes on.
+
+    Cancelling the wait does not stop the work. At the interpreter's end, when there are no more threads, it blocks.
+    """
+    global _callers
+    context = contextvars.copy_context()
+    with _lock:
+        if _callers is None:
+            _callers = ThreadPoolExecutor(CALLERS, "umbel-caller")
+        try:
+            future = _callers.submit(context.run, work)
+        except RuntimeError:  # no new threads: the interpreter is ending
+            future = None
+    return context.run(work) if future is None else await asyncio.wrap_future(future)
+
+
+def _start_thread(work: Callable[[], object], name: str) -> None:
+    """A daemon thread of the system's, also where gevent has put greenlets in the place of threads."""
+    monkey: Any = sys.modules.get("gevent.monkey")
+    if monkey is not None and monkey.is_module_patched("threading"):
+        monkey.get_original("_thread", "start_new_thread")(work, ())
+    else:
+        threading.Thread(target=work, name=name, daemon=True).start()
+
+
 def _after_fork() -> None:
-    global _lock
+    global _lock, _callers
     _lock = threading.Lock()
+    _callers = None
 
 
 if hasattr(os, "register_at_fork"):

@@ -39,7 +39,7 @@ class Consumer(Protocol):
 
 
 class Broker(Protocol):
-    """Keeps messages. An async context manager: entering connects, leaving disconnects.
+    """Keeps messages. An async context manager: entering connects, leaving disconnects; it can be entered again.
 
     ``form`` is the envelope layout that it moves (see ``wire.envelope``).
     """
@@ -113,6 +113,10 @@ class Immediate(Protocol):
 
     def publish_now(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
         """As ``Broker.publish``, in the calling thread."""
+        ...
+
+    def close_now(self) -> None:
+        """Let go of what ``publish_now`` opened; it is opened again when it is needed. Repeatable."""
         ...
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, tzinfo
@@ -191,6 +193,8 @@ class Publisher:
             outgoing.published(messages)
 
     def _publish(self, broker: Broker, pairs: Sequence[tuple[Route, Envelope]], message: Any) -> None:
+        if on_a_loop():
+            _warn_of_blocking()
         try:
             if isinstance(broker, Immediate):
                 broker.publish_now(pairs)
@@ -209,6 +213,34 @@ class Publisher:
             await broker.publish(pairs)
 
         loop.run(publish(), self._app.conf.broker_publish_timeout)
+
+
+def on_a_loop() -> bool:
+    """Whether an event loop runs in this thread, so that blocking here would hold it up."""
+    # another thread may be importing asyncio at this moment: then no loop runs here
+    running = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
+    return running is not None and running() is not None
+
+
+_warned = False
+"""Whether this process was told that it blocks a loop; ``_warn_of_blocking`` alone sets it."""
+
+
+def _warn_of_blocking() -> None:
+    """Warn, once, at the line that called umbel."""
+    global _warned
+    if _warned:
+        return
+    _warned = True
+    depth, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("umbel."):
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(
+        "sending a task by a plain call holds up the event loop that runs here until the broker has it: "
+        "await task.adelay(...), adelay_many(...) or aapply_async(...) instead",
+        RuntimeWarning,
+        stacklevel=depth,
+    )
 
 
 def _due(eta: datetime | None, now: float) -> float | None:

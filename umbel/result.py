@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from datetime import datetime
-from typing import Any, Generic, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 from umbel import current
 from umbel.errors import NoResultBackend, StoreError, TaskFailed, TimeoutError, UmbelError
-from umbel.model import EXCEPTION_STATES, FINAL_STATES, Record, State
+from umbel.model import EXCEPTION_STATES, FINAL_STATES, Record, SealedRecord, State
 from umbel.ports import ResultBackend
+from umbel.publisher import on_a_loop
 from umbel.revoking import revoke
 from umbel.wire import results
 from umbel.wiring import App
 
-R = TypeVar("R")
+if TYPE_CHECKING:
+    from umbel.bridge import Way
+
+R = TypeVar("R", covariant=True)
 T = TypeVar("T")
+
+Question = Callable[[ResultBackend], Coroutine[Any, Any, T]]
+"""What is asked of a result store."""
 
 
 class AsyncResult(Generic[R]):
@@ -174,13 +180,49 @@ class AsyncResult(Generic[R]):
         Raises ``TimeoutError`` (the task goes on), ``NoResultBackend`` when nothing is kept of this task,
         ``UmbelError`` inside a running event loop or a running task: waiting there would hold up the work waited for.
         """
-        self._refuse_to_wait()
-        record = self._final
-        if record is None:
+        refuse_to_wait("get()")
+        if on_a_loop():
+            raise UmbelError(
+                "get() on a running event loop would stop the loop: use `await result`, or `await result.aget(timeout)`"
+            )
+        if self._final is None:
             try:
-                record = self._final = self._run(self._backend(), self._end, timeout)
+                self._final = self._run(self._end, timeout)
             except TimeoutError:
                 raise TimeoutError(f"no result of {self.id} within {timeout} s (state {self.state})") from None
+        return self._answer(self._final, propagate)
+
+    def __await__(self) -> Generator[Any, None, R]:
+        """``await result``: as ``aget()``."""
+        return self.aget().__await__()
+
+    async def aget(self, timeout: float | None = None, propagate: bool = True) -> R:
+        """As ``get``, for coroutines, as often as wanted. Cancelling the wait does nothing to the task."""
+        refuse_to_wait("await result")
+        if self._final is None:
+            try:
+                self._final = await self._cross(self._end, timeout)
+            except TimeoutError:
+                state = await self.astate()
+                raise TimeoutError(f"no result of {self.id} within {timeout} s (state {state})") from None
+        return self._answer(self._final, propagate)
+
+    async def astate(self) -> str:
+        """As ``state``. A final answer is remembered: every property answers without the store from then on."""
+        record = await self.arecord()
+        return State.PENDING if record is None else _named(record.state)
+
+    async def arecord(self) -> Record | None:
+        """As ``record()``: state, value, traceback and the rest at once, for a page that shows them."""
+        return self._final or self._known(await self._cross(self._load))
+
+    async def arevoke(self, *, terminate: bool = False) -> None:
+        """As ``revoke``."""
+        from umbel import bridge
+
+        await bridge.aside(lambda: self.revoke(terminate=terminate))
+
+    def _answer(self, record: Record, propagate: bool) -> R:
         if record.state in EXCEPTION_STATES and propagate:
             _raise(self.id, record)
         return cast("R", record.value)
@@ -191,9 +233,8 @@ class AsyncResult(Generic[R]):
 
     def forget(self) -> None:
         """Drop what the store keeps of this task. A task that has not ended will still store its result."""
-        backend = self._backend()
+        self._run(lambda store: store.forget([self.id]))
         self._final = None
-        self._run(backend, lambda store: store.forget([self.id]))
 
     async def _end(self, backend: ResultBackend) -> Record:
         async for sealed in backend.watch([self.id]):
@@ -201,10 +242,13 @@ class AsyncResult(Generic[R]):
                 return results.unseal(sealed, self.app.result_content)
         raise StoreError(f"the result store stopped answering about {self.id}; ask again")
 
+    async def _load(self, backend: ResultBackend) -> SealedRecord | None:
+        return (await backend.load([self.id])).get(self.id)
+
     def _record(self) -> Record | None:
-        if self._final is not None:
-            return self._final
-        sealed = self._run(self._backend(), lambda store: store.load([self.id])).get(self.id)
+        return self._final or self._known(self._run(self._load))
+
+    def _known(self, sealed: SealedRecord | None) -> Record | None:
         if sealed is None:
             return None
         record = results.unseal(sealed, self.app.result_content)
@@ -212,21 +256,17 @@ class AsyncResult(Generic[R]):
             self._final = record
         return record
 
-    def _run(
-        self,
-        backend: ResultBackend,
-        ask: Callable[[ResultBackend], Coroutine[Any, Any, T]],
-        timeout: float | None = None,
-    ) -> T:
+    def _run(self, ask: Question[T], timeout: float | None = None) -> T:
         from umbel import bridge
 
         way = bridge.get()
+        return way.run(asked(way, self._backend(), ask), timeout)
 
-        async def asked() -> T:
-            await way.entered(backend)
-            return await ask(backend)
+    async def _cross(self, ask: Question[T], timeout: float | None = None) -> T:
+        from umbel import bridge
 
-        return way.run(asked(), timeout)
+        way = bridge.get()
+        return await way.cross(asked(way, self._backend(), ask), timeout)
 
     def _backend(self) -> ResultBackend:
         if self._ignored:
@@ -236,17 +276,21 @@ class AsyncResult(Generic[R]):
             )
         return self.app.backend
 
-    def _refuse_to_wait(self) -> None:
-        attempt = current.request.get()
-        if attempt is not None and attempt.id is not None:
-            raise UmbelError(
-                f"get() inside the task {attempt.task} would hold a worker slot while it waits for another task: "
-                "let that task store what is needed, or split this one"
-            )
-        # another thread may be importing asyncio at this moment: then no loop runs here
-        running = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
-        if running is not None and running() is not None:
-            raise UmbelError("get() on a running event loop would stop the loop: await asyncio.to_thread(result.get)")
+
+def refuse_to_wait(how: str) -> None:
+    """Raise ``UmbelError`` inside a running task."""
+    attempt = current.request.get()
+    if attempt is not None and attempt.id is not None:
+        raise UmbelError(
+            f"{how} inside the task {attempt.task} would hold a worker slot while it waits for another task: "
+            "let that task store what is needed, or split this one"
+        )
+
+
+async def asked(way: Way, backend: ResultBackend, ask: Question[T]) -> T:
+    """The answer of ``backend``, entered on ``way`` if it was not."""
+    await way.entered(backend)
+    return await ask(backend)
 
 
 def _raise(id: str, record: Record) -> NoReturn:

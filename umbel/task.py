@@ -20,6 +20,7 @@ from umbel.wiring import App
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
+T = TypeVar("T")
 
 
 class Task(Declared, Generic[P, R]):
@@ -74,6 +75,24 @@ class Task(Declared, Generic[P, R]):
         given, named = () if args is None else args, {} if kwargs is None else kwargs
         self.check(given, named)
         return self.send(given, named, NO_OPTIONS.with_(**options) if options else NO_OPTIONS)
+
+    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
+        """As ``delay``, in a thread of umbel's own while the caller's loop goes on.
+
+        The arguments must not be changed meanwhile. Cancelling the wait leaves open whether the call was sent.
+        """
+        return await _aside(lambda: self.delay(*args, **kwargs))
+
+    async def adelay_many(self, arguments: Iterable[Sequence[Any]]) -> list[AsyncResult[R]]:
+        """As ``delay_many``, in the way of ``adelay``."""
+        calls = list(arguments)
+        return await _aside(lambda: self.delay_many(calls))
+
+    async def aapply_async(
+        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> AsyncResult[R]:
+        """As ``apply_async``, in the way of ``adelay``."""
+        return await _aside(lambda: self.apply_async(args, kwargs, **options))
 
     def send(self, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions) -> AsyncResult[R]:
         """As ``apply_async``, with the options as a value, and arguments that were checked."""
@@ -200,6 +219,21 @@ class Call(Generic[P, R]):
     def delay_many(self, arguments: Iterable[Sequence[Any]]) -> list[AsyncResult[R]]:
         """Send one call for each tuple of arguments; raises as ``Task.delay_many``."""
         return self.task.send_many(arguments, self._options)
+
+    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
+        """Send it; see ``Task.adelay``."""
+        return await _aside(lambda: self.delay(*args, **kwargs))
+
+    async def adelay_many(self, arguments: Iterable[Sequence[Any]]) -> list[AsyncResult[R]]:
+        """Send one call for each tuple of arguments; see ``Task.adelay_many``."""
+        calls = list(arguments)
+        return await _aside(lambda: self.delay_many(calls))
+
+
+async def _aside(work: Callable[[], T]) -> T:
+    from umbel import bridge  # brings asyncio, which is loaded where a coroutine runs
+
+    return await bridge.aside(work)
 
 
 def _find(name: str) -> Task[..., Any]:

@@ -30,27 +30,27 @@ class SqliteBackend(OffersMarks):
         return SqliteStore.at(self._location, self._settings)
 
     async def __aenter__(self) -> Self:
-        import asyncio
+        from umbel.stores.threads import in_thread
 
-        await asyncio.to_thread(self.keeper.open)
+        await in_thread(self.keeper.open)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        import asyncio
+        from umbel.stores.threads import in_thread
 
-        await asyncio.to_thread(self.keeper.rest)
+        await in_thread(self.keeper.rest)
 
     async def store(self, records: Sequence[SealedRecord]) -> None:
-        import asyncio
+        from umbel.stores.threads import in_thread
 
-        await asyncio.to_thread(self.keeper.store, records)
+        await in_thread(self.keeper.store, records)
 
     async def load(self, ids: Sequence[str]) -> Mapping[str, SealedRecord]:
-        import asyncio
+        from umbel.stores.threads import in_thread
 
-        return await asyncio.to_thread(self.keeper.load, ids)
+        return await in_thread(self.keeper.load, ids)
 
     async def watch(self, ids: Sequence[str]) -> AsyncIterator[SealedRecord]:
         from umbel.stores.bells import LoopBell
@@ -71,6 +71,6 @@ class SqliteBackend(OffersMarks):
             self.keeper.watcher.leave(watch)
 
     async def forget(self, ids: Sequence[str]) -> None:
-        import asyncio
+        from umbel.stores.threads import in_thread
 
-        await asyncio.to_thread(self.keeper.forget, ids)
+        await in_thread(self.keeper.forget, ids)

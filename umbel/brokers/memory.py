@@ -42,6 +42,9 @@ class MemoryBroker(OffersMarks):
     async def publish(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
         self.keeper.publish(messages)
 
+    def close_now(self) -> None:
+        """There is nothing to close; the messages stay."""
+
     async def consume(self, queues: Sequence[str], prefetch: int) -> MemoryConsumer:
         return MemoryConsumer(self.keeper, queues, prefetch)
 

@@ -183,6 +183,7 @@ class _Wrapper:
         lent: dict[str, Any] = {}
         if isinstance(self.inner, Immediate):
             lent["publish_now"] = _now(self, "publish_now")
+            lent["close_now"] = self.inner.close_now
         if isinstance(self.inner, Marks):
             lent |= {name: _failing(self, name) for name in _MARKS}
             lent["watch_marks"] = _slow_steps(self, "watch_marks")

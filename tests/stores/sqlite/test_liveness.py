@@ -205,7 +205,7 @@ async def test_nodes_of_this_process_are_never_taken_for_dead(
 
 
 def test_files_without_a_row_are_cleared_away(reaper: Reaper, store: SqliteStore) -> None:
-    store.open()
+    store.write(lambda connection: None)
     os.makedirs(store.folder)
     for name in ("16777300", "16777300.0", "16777301.4", "checkpoint", "notes.txt"):
         Path(store.folder, name).touch()

@@ -50,6 +50,7 @@ def test_both_faces_of_a_file_share_one_store(url: str, broker: SqliteBroker) ->
 @pytest.mark.parametrize(("setting", "level"), [("NORMAL", 1), ("FULL", 2)])
 def test_synchronous_is_what_the_setting_says(url: str, setting: str, level: int) -> None:
     broker = SqliteBroker(url, {"sqlite_synchronous": setting})
+    broker.publish_now(messages(1))
     assert query_outside_transaction(broker, "PRAGMA synchronous") == level
     assert query_outside_transaction(broker, "PRAGMA journal_mode") == "wal"
     assert query_outside_transaction(broker, "PRAGMA wal_autocheckpoint") == 0
@@ -60,7 +61,7 @@ def query_outside_transaction(broker: SqliteBroker, statement: str) -> object:
 
 
 def test_the_file_says_whose_it_is(broker: SqliteBroker) -> None:
-    broker.keeper.open()
+    broker.publish_now(messages(1))
     assert query(broker.keeper, "PRAGMA user_version") == [(len(schema.MIGRATIONS),)]
     assert query(broker.keeper, "PRAGMA application_id") == [(schema.APPLICATION,)]
 

@@ -44,7 +44,7 @@ def hasty(url: str) -> SqliteBroker:
 
 @pytest.fixture
 def reaper(store: SqliteStore) -> Reaper:
-    store.open()
+    store.write(lambda connection: None)
     return Reaper(store, store.seat())
 
 
@@ -155,7 +155,7 @@ class TestFolderOfLocks:
 
         raise_after: list[Presence] = []
         monkeypatch.setattr(claims, "_make_presence", make_and_fail)
-        store.open()
+        store.write(lambda connection: None)
         with claims.seat as connection:
             # A constraint that is looked at when the transaction is committed.
             connection.executescript(

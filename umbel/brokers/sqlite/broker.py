@@ -38,29 +38,34 @@ class SqliteBroker(OffersMarks):
         return SqliteStore.at(self._location, self._settings)
 
     async def __aenter__(self) -> Self:
-        import asyncio
+        from umbel.stores.threads import in_thread
 
-        await asyncio.to_thread(self.keeper.open)
+        await in_thread(self.keeper.open)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        import asyncio
+        from umbel.stores.threads import in_thread
 
-        await asyncio.to_thread(self.keeper.rest)
+        await in_thread(self.keeper.rest)
 
     async def declare(self, queue: Queue) -> None:
         """A queue is a name in a row; it needs no making."""
 
     async def publish(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
-        import asyncio
+        from umbel.stores.threads import in_thread
 
-        await asyncio.to_thread(self.keeper.publish, messages)
+        await in_thread(self.keeper.publish, messages)
 
     def publish_now(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
         """As ``publish``, in this thread, inside or outside the context manager; waits for locks like it."""
         self.keeper.publish(messages)
+
+    def close_now(self) -> None:
+        """Close the connections that nobody uses at this moment."""
+        if "keeper" in self.__dict__:
+            self.keeper.rest()
 
     async def consume(self, queues: Sequence[str], prefetch: int) -> SqliteConsumer:
         from umbel.brokers.sqlite.consumer import SqliteConsumer
@@ -70,43 +75,42 @@ class SqliteBroker(OffersMarks):
         return consumer
 
     async def size(self, queue: str) -> int:
-        import asyncio
+        from umbel.stores.threads import in_thread
 
-        return await asyncio.to_thread(self.keeper.size, queue)
+        return await in_thread(self.keeper.size, queue)
 
     async def purge(self, queue: str) -> int:
-        import asyncio
+        from umbel.stores.threads import in_thread
 
-        return await asyncio.to_thread(self.keeper.purge, queue)
+        return await in_thread(self.keeper.purge, queue)
 
     async def queues(self) -> Sequence[QueueSize]:
-        import asyncio
+        from umbel.stores.threads import in_thread
 
-        return await asyncio.to_thread(self.keeper.queues)
+        return await in_thread(self.keeper.queues)
 
     async def dead_letters(self, after: int = 0, limit: int = 1000) -> Sequence[DeadLetter]:
-        import asyncio
+        from umbel.stores.threads import in_thread
 
-        return await asyncio.to_thread(self.keeper.dead.after, after, limit)
+        return await in_thread(self.keeper.dead.after, after, limit)
 
     async def replay(self, letters: Sequence[tuple[int, Envelope]]) -> int:
         """As ``DeadLetters.replay``, and all of them in one step."""
-        import asyncio
+        from umbel.stores.threads import in_thread
 
-        return await asyncio.to_thread(self.keeper.dead.replay, letters)
+        return await in_thread(self.keeper.dead.replay, letters)
 
     async def drop_dead_letters(self, numbers: Sequence[int]) -> int:
-        import asyncio
+        from umbel.stores.threads import in_thread
 
-        return await asyncio.to_thread(self.keeper.dead.drop, numbers)
+        return await in_thread(self.keeper.dead.drop, numbers)
 
     async def withdraw(
         self, ids: Sequence[str], record_of: Callable[[Envelope], SealedRecord]
     ) -> Sequence[SealedRecord]:
         """As ``Withdraws.withdraw``. The records are stored in this file; where an app keeps its results elsewhere, its
         caller stores those that this gives there again."""
-        import asyncio
-
         from umbel.stores.sqlite.withdrawing import withdraw
+        from umbel.stores.threads import in_thread
 
-        return await asyncio.to_thread(withdraw, self.keeper, ids, record_of)
+        return await in_thread(withdraw, self.keeper, ids, record_of)

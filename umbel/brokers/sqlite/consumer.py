@@ -10,6 +10,7 @@ from umbel.ports import ResultBackend
 from umbel.stores.sqlite.claims import Claims
 from umbel.stores.sqlite.clerk import Clerk, Report, Request
 from umbel.stores.sqlite.store import SqliteStore
+from umbel.stores.threads import in_thread
 
 _Call = asyncio.Future[None]
 
@@ -34,7 +35,7 @@ class SqliteConsumer:
 
     async def register(self) -> None:
         """Become a node that others can see, before anything is claimed. Raises ``StoreError``."""
-        await asyncio.to_thread(self._claims.register)
+        await in_thread(self._claims.register)
         self._clerk.start()
 
     def keeps(self, backend: ResultBackend) -> bool:

@@ -19,29 +19,29 @@ class OffersMarks:
     """``ports.Marks`` on ``keeper``; works inside and outside the adapter's context manager."""
 
     async def get_marks(self: _OnStore, keys: Sequence[str]) -> Mapping[str, str]:
-        import asyncio
+        from umbel.stores.threads import in_thread
 
-        return await asyncio.to_thread(self.keeper.marks.get, keys)
+        return await in_thread(self.keeper.marks.get, keys)
 
     async def put_marks(self: _OnStore, marks: Sequence[Mark]) -> None:
-        import asyncio
+        from umbel.stores.threads import in_thread
 
-        await asyncio.to_thread(self.keeper.marks.put, marks)
+        await in_thread(self.keeper.marks.put, marks)
 
     async def put_marks_if_absent(self: _OnStore, marks: Sequence[Mark]) -> frozenset[str]:
-        import asyncio
+        from umbel.stores.threads import in_thread
 
-        return await asyncio.to_thread(self.keeper.marks.put_if_absent, marks)
+        return await in_thread(self.keeper.marks.put_if_absent, marks)
 
     async def add_to_marks(self: _OnStore, keys: Sequence[str], amount: int, expires: float) -> Mapping[str, int]:
-        import asyncio
+        from umbel.stores.threads import in_thread
 
-        return await asyncio.to_thread(self.keeper.marks.add, keys, amount, expires)
+        return await in_thread(self.keeper.marks.add, keys, amount, expires)
 
     async def drop_marks(self: _OnStore, keys: Sequence[str]) -> None:
-        import asyncio
+        from umbel.stores.threads import in_thread
 
-        await asyncio.to_thread(self.keeper.marks.drop, keys)
+        await in_thread(self.keeper.marks.drop, keys)
 
     async def watch_marks(self: _OnStore, prefix: str) -> AsyncIterator[list[Mark]]:
         from umbel.stores.bells import LoopBell

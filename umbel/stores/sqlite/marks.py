@@ -29,7 +29,7 @@ class MarkTable:
 
     def __init__(self, store: Keeping) -> None:
         self._store = store
-        self.watcher = MarkWatcher(store.access, store.seat(), lambda: store.clock.now())
+        self.watcher = MarkWatcher(store.access, store.reader(), lambda: store.clock.now())
 
     def get(self, keys: Sequence[str]) -> Mapping[str, str]:
         """As ``Marks.get_marks``."""

@@ -22,24 +22,33 @@ OLDEST = (3, 35, 0)
 _PAUSE = 0.005
 
 
-def connect(location: Location, timeout: float, synchronous: str, patience: float = 0.0) -> sqlite3.Connection:
+def connect(
+    location: Location, timeout: float, synchronous: str, patience: float = 0.0, *, creates: bool = True
+) -> sqlite3.Connection:
     """A connection ready for use by one thread at a time.
 
     ``timeout`` (seconds) bounds each wait for a lock while it is opened; afterwards a statement waits for ``patience``.
 
-    Makes the folder and the file where there are none. Raises ``StoreError`` and its kinds; ``ConfigurationError``
-    when the folder cannot be made.
+    Makes the folder and the file where there are none; with ``creates=False`` it makes neither, and an empty store is
+    read in their place. Raises ``StoreError`` and its kinds; ``ConfigurationError`` when the folder cannot be made.
     """
     if sqlite3.sqlite_version_info < OLDEST:
         wanted = ".".join(map(str, OLDEST))
         raise StoreUnsuitable(f"SQLite {sqlite3.sqlite_version} is too old for umbel, which needs {wanted} or newer")
     if not os.path.exists(location.path):
+        if not creates:
+            return _nothing(location.path)
         prepare_home(Path(location.path).parent)
     if not location.any_filesystem:
         _check_once(location.path)
     with translating(location.path):
         connection = sqlite3.connect(
-            location.path, timeout=timeout, isolation_level=None, check_same_thread=False, cached_statements=64
+            f"{Path(location.path).as_uri()}?mode={'rwc' if creates else 'rw'}",
+            uri=True,
+            timeout=timeout,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=64,
         )
         try:
             _prepare(connection, location, timeout, synchronous)
@@ -47,6 +56,13 @@ def connect(location: Location, timeout: float, synchronous: str, patience: floa
         except BaseException:
             connection.close()
             raise
+    return connection
+
+
+def _nothing(path: str) -> sqlite3.Connection:
+    """The store before anything was written to it, in memory."""
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    ensure_schema(connection, path)
     return connection
 
 

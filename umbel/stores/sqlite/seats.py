@@ -25,12 +25,14 @@ class Seat:
     """A place for one connection; entering it waits for its turn, opens the connection if need be, and gives it out.
 
     A connection whose file was removed or replaced is closed and opened anew: what is written to a file without a name
-    is lost. A fork closes the connections of all seats first, because SQLite keeps its locks by process: a child
-    would believe that it holds its parent's.
+    is lost. A seat that ``creates`` nothing may stand for a file that is not there, until it is. A fork closes the
+    connections of all seats first, because SQLite keeps its locks by process: a child would believe that it holds its
+    parent's.
     """
 
-    def __init__(self, path: str, connect: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(self, path: str, connect: Callable[[], sqlite3.Connection], creates: bool = True) -> None:
         self._path = path
+        self._creates = creates
         self._connect = connect
         self._mutex = threading.Lock()
         self._connection: sqlite3.Connection | None = None
@@ -58,9 +60,11 @@ class Seat:
 
     def _reopen(self) -> sqlite3.Connection:
         self._drop()
+        found = identity(self._path)
         self._connection = self._connect()
         self.openings += 1
-        self._file = identity(self._path)
+        # what was there before: a file that has come since must be noticed by those who saw none
+        self._file = identity(self._path) if self._creates else found
         return self._connection
 
     def _drop(self) -> None:

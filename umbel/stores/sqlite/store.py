@@ -62,7 +62,7 @@ class SqliteStore:
         self._location = location
         self._synchronous = str(settings.get("sqlite_synchronous", "NORMAL"))
         self._writer = self.seat()
-        self._reader = self.seat()
+        self._reader = self.reader()
         self._checkpointer = self.seat(CHECKPOINT_PATIENCE)
         self.checkpoints = Checkpoints(self.path, self.folder, self._checkpointer)
         self._unchecked = 0
@@ -72,7 +72,7 @@ class SqliteStore:
 
     def _born(self) -> None:
         self.access = Access(self.path, self.access.timeout)
-        self.watcher = RecordWatcher(self.access, self.seat(), self.load_with)
+        self.watcher = RecordWatcher(self.access, self.reader(), self.load_with)
         self.marks = MarkTable(self)
         self._bells: frozenset[Callable[[], None]] = frozenset({self.watcher.ring})
         self._next_expiry = 0.0
@@ -95,7 +95,14 @@ class SqliteStore:
 
     def seat(self, patience: float = 0.0) -> Seat:
         """A place for one more connection; its statements wait for locks so many seconds by themselves."""
-        return Seat(self.path, lambda: connect(self._location, self.access.timeout, self._synchronous, patience))
+        return Seat(self.path, lambda: self._connect(patience, creates=True))
+
+    def reader(self) -> Seat:
+        """A place for a connection that only reads: where there is no file it makes none, and finds nothing."""
+        return Seat(self.path, lambda: self._connect(creates=False), creates=False)
+
+    def _connect(self, patience: float = 0.0, *, creates: bool) -> sqlite3.Connection:
+        return connect(self._location, self.access.timeout, self._synchronous, patience, creates=creates)
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """As ``Access.read``, on a connection for everybody."""
@@ -117,7 +124,7 @@ class SqliteStore:
         return done
 
     def open(self) -> None:
-        """Make sure that the file is there and can be used."""
+        """Make sure that the file can be used, if it is there; the first write makes it."""
         self.read(lambda connection: None)
 
     def make_room(self) -> bool:
@@ -128,6 +135,8 @@ class SqliteStore:
         """Close what is not in use; everything is opened again when it is needed."""
         for seat in (self._writer, self._reader, self._checkpointer):
             seat.close()
+        self.watcher.hurry()
+        self.marks.watcher.hurry()
 
     # -- bells
 

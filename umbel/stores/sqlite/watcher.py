@@ -96,8 +96,9 @@ class Watcher(Generic[W]):
         self._mutex = threading.Lock()
         self._watches: set[W] = set()
         self._joined = False
+        self._hurried = False
         self._lookout: Lookout | None = None
-        """There is one while the thread lives; ``_mutex`` guards all three."""
+        """There is one while the thread lives; ``_mutex`` guards all four."""
 
     def ring(self) -> None:
         """Say that this process wrote; what others write shows in the file."""
@@ -122,6 +123,13 @@ class Watcher(Generic[W]):
         with self._mutex:
             self._watches.discard(watch)
 
+    def hurry(self) -> None:
+        """If nobody waits, let the thread end and its connection be closed now."""
+        with self._mutex:
+            if self._lookout is not None and not self._watches:
+                self._hurried = True
+                self._lookout.ring()
+
     def _run(self, lookout: Lookout) -> None:
         stale = True
         read_at = left_at = 0.0
@@ -130,7 +138,7 @@ class Watcher(Generic[W]):
             now = time.monotonic()
             if watches:
                 left_at = now
-            elif now - left_at >= LINGER and self._retire():
+            elif (self._hurried or now - left_at >= LINGER) and self._retire():
                 return
             try:
                 stale = lookout.changed() or stale or joined or now - read_at >= SAFETY
@@ -150,13 +158,14 @@ class Watcher(Generic[W]):
         """The watches of now, and whether there are new ones among them."""
         with self._mutex:
             joined, self._joined = self._joined, False
+            self._hurried = self._hurried and not self._watches
             return tuple(self._watches), joined
 
     def _retire(self) -> bool:
         with self._mutex:
             if self._watches:
                 return False
-            lookout, self._lookout = self._lookout, None
+            lookout, self._lookout, self._hurried = self._lookout, None, False
         if lookout is not None:
             lookout.close()
         self._seat.close()

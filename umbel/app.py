@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast, overload
 
 from umbel import clock, current, signals
 from umbel.call import NO_OPTIONS
 from umbel.completing import Completed
 from umbel.connected import Connected
+from umbel.declaring import Declare, DeclareBound
 from umbel.errors import ConfigurationError, UnknownOption
 from umbel.lifecycle import Lifecycle
 from umbel.middleware import Onion
@@ -21,7 +22,7 @@ from umbel.result import AsyncResult
 from umbel.revoking import revoke
 from umbel.serial import accepted
 from umbel.settings.loader import Settings
-from umbel.task import Task, from_function
+from umbel.task import AsyncTask, Task, from_function
 from umbel.wire.redaction import UNKNOWN, Parameters
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+K = TypeVar("K", bound=Task[..., Any])
 
 MAIN_COPY = "__umbel_main__"
 """The name under which a runner imports the program whose ``__main__`` made the app."""
@@ -76,6 +78,9 @@ class Umbel(Connected, Lifecycle):
     # -- tasks --------------------------------------------------------------------------------------------------
 
     @overload
+    def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+
+    @overload
     def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
 
     @overload
@@ -84,11 +89,11 @@ class Umbel(Connected, Lifecycle):
         function: None = None,
         /,
         *,
-        bind: bool,
+        bind: Literal[True],
         name: str | None = ...,
         base: type[Task[..., Any]] | None = ...,
         **options: Any,
-    ) -> Callable[[Callable[Concatenate[Any, P], R]], Task[P, R]]: ...
+    ) -> DeclareBound: ...
 
     @overload
     def task(
@@ -96,10 +101,11 @@ class Umbel(Connected, Lifecycle):
         function: None = None,
         /,
         *,
+        bind: Literal[False] = ...,
         name: str | None = ...,
         base: type[Task[..., Any]] | None = ...,
         **options: Any,
-    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+    ) -> Declare: ...
 
     def task(
         self,
@@ -139,7 +145,7 @@ class Umbel(Connected, Lifecycle):
         module = self.main if function.__module__ in ("__main__", MAIN_COPY) else function.__module__
         return f"{module}.{function.__name__}"
 
-    def register_task(self, task: Task[..., Any]) -> Task[..., Any]:
+    def register_task(self, task: K) -> K:
         """Add an instance of a task class.
 
         Raises ``ConfigurationError`` when it has no name, or one that another function has.
@@ -151,7 +157,7 @@ class Umbel(Connected, Lifecycle):
         known = self.tasks.register(task)
         if known is task:
             task.bind(self)
-        return known
+        return cast("K", known)
 
     def add_middleware(self, middleware: Any) -> None:
         """Put one more around every call that is sent and every task that runs, inside those that are there already:
@@ -283,15 +289,19 @@ class Umbel(Connected, Lifecycle):
 
 
 @overload
+def shared_task(function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+
+
+@overload
 def shared_task(function: Callable[P, R], /) -> Task[P, R]: ...
 
 
 @overload
-def shared_task(*, bind: bool, **options: Any) -> Callable[[Callable[Concatenate[Any, P], R]], Task[P, R]]: ...
+def shared_task(*, bind: Literal[True], **options: Any) -> DeclareBound: ...
 
 
 @overload
-def shared_task(**options: Any) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def shared_task(*, bind: Literal[False] = ..., **options: Any) -> Declare: ...
 
 
 def shared_task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:

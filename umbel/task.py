@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from umbel import current
 from umbel.call import NAMES, NO_OPTIONS, CallOptions
@@ -192,6 +192,18 @@ class Task(Declared, Generic[P, R]):
         Raises ``UmbelError`` outside a task when no ``task_id`` is given.
         """
         report(self, task_id or self.request.id, state, meta)
+
+
+class AsyncTask(Task[P, R]):
+    """How a type checker sees the task of an ``async def``: its result is what the coroutine returns.
+
+    When the program runs it is a ``Task`` like any other.
+    """
+
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:  # type: ignore[override]
+            """Make the coroutine of the function, to be awaited here."""
 
 
 class Call(Generic[P, R]):

@@ -42,11 +42,10 @@ def caught(app: Umbel, monkeypatch: pytest.MonkeyPatch) -> Caught:
 
 
 def declare(app: Umbel, **options: Any) -> Task[..., Any]:
-    @app.task(name="shop.add", **options)
     def add(x: int, y: int = 1) -> int:
         return x + y
 
-    task: Task[..., Any] = add
+    task: Task[..., Any] = app.task(name="shop.add", **options)(add)
     return task
 
 

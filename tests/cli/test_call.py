@@ -77,15 +77,6 @@ def test_a_task_that_failed_gives_status_1_and_its_traceback(served: Project) ->
     assert "umbel/cli" not in done.stderr
 
 
-def test_waiting_ends_after_the_seconds_given(project: Project) -> None:
-    done = project.run("call", "tasks.add", "4", "4", "--wait", "0.2")
-
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "umbel: error: no result of " in done.stderr
-    assert "within 0.2 s (state PENDING)" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 def test_a_task_of_another_project_is_called_by_name_with_a_word_of_warning(project: Project) -> None:
     done = project.run("call", "tasks.ad", "4", "4")
 

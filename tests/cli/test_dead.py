@@ -12,6 +12,7 @@ from umbel.brokers.sqlite import SqliteBroker
 from umbel.model import Envelope, Message
 from umbel.testing.conformance.dead_letters import bury
 from umbel.wire import task_v2
+from umbel.wire.names import DEFAULT_QUEUE
 
 ODD = b"\x80\x05\x95 pickle \x1b[31m"
 
@@ -48,9 +49,9 @@ def test_list_shows_a_line_for_each_and_lets_nobody_paint_the_terminal(filled: P
 
     head, *lines = done.stdout.splitlines()
     assert (done.returncode, done.stderr) == (0, "")
-    assert head.split() == ["NUMBER", "DIED", "TASK", "ID", "QUEUE", "REASON"]
+    assert head.split() == ["NUMBER", "DIED", "TASK", "QUEUE", "REASON"]
     assert [line.split()[0] for line in lines] == ["1", "2", "3"]
-    assert lines[0].split()[3:5] == ["tasks.add", "id-1"]
+    assert lines[0].split()[3:5] == ["tasks.add", DEFAULT_QUEUE]
     assert lines[1].endswith("the task failed: \\x1b[31mOSError\\nat once")
     assert lines[2].split()[3:6] == ["?", "?", "celery"]
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import click
 import pytest
 
 from tests.cli.project import Project
 from umbel._version import __version__
 from umbel.cli import main
+from umbel.cli.program import program
 
 COMMANDS = {
-    (): ("worker", "call", "result", "list", "dead", "config", "report", "purge", "--version"),
+    (): ("worker", "call", "result", "list", "dead", "config", "report", "revoke", "purge", "--version"),
     ("worker",): (
         "--app",
         "--concurrency",
@@ -21,7 +25,6 @@ COMMANDS = {
         "--pidfile",
         "--grace",
         "--log-format",
-        "--color / --no-color",
         "--set",
         "--quiet",
     ),
@@ -37,18 +40,21 @@ COMMANDS = {
         "--serializer",
         "--task-id",
         "--wait",
+        "--follow",
+        "--json",
     ),
-    ("result",): ("ID", "--traceback", "--json"),
+    ("result",): ("ID", "--traceback", "--json", "--wait", "--follow"),
+    ("revoke",): ("[ID]...", "--terminate", "--file", "--json"),
     ("list",): ("tasks", "queues"),
-    ("list", "tasks"): ("--app",),
-    ("list", "queues"): ("--queues",),
+    ("list", "tasks"): ("--app", "--json"),
+    ("list", "queues"): ("--queues", "--json"),
     ("dead",): ("list", "show", "replay", "purge"),
     ("dead", "list"): ("--task", "--reason", "--queue", "--older-than", "--newer-than", "--limit", "--json"),
     ("dead", "show"): ("NUMBER", "--json"),
     ("dead", "replay"): ("[NUMBER]...", "--task", "--reason", "--queue", "--older-than", "--newer-than", "--force"),
     ("dead", "purge"): ("[NUMBER]...", "--task", "--reason", "--queue", "--older-than", "--newer-than", "--force"),
     ("config",): ("--changed", "--json"),
-    ("report",): ("--app",),
+    ("report",): ("--app", "--json"),
     ("purge",): ("--queues", "--force"),
 }
 
@@ -65,6 +71,28 @@ def test_help_of_a_command_names_its_options_and_shows_examples(
     for word in words:
         assert word in shown
     assert "Examples:\n  umbel" in shown
+
+
+def every(command: click.Command, *name: str) -> Iterator[tuple[str, ...]]:
+    yield name
+    if isinstance(command, click.Group):
+        for part, below in command.commands.items():
+            yield from every(below, *name, part)
+
+
+@pytest.mark.parametrize("command", [*every(program)], ids=lambda name: "-".join(name) or "umbel")
+def test_help_fits_into_80_columns_and_cuts_nothing_off(
+    command: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    assert main([*command, "--help"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if len(line) > 79 or "RANGE" in line] == []
+    assert [line for line in lines[1:] if line.endswith("...")] == []
+    titles = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert titles[-2:] == ["Every command:", "Examples:"]
 
 
 def test_the_program_alone_prints_its_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,7 +118,10 @@ def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["wroker"], "umbel: error: there is no command 'wroker'; did you mean 'worker'?\nTry 'umbel --help'.\n"),
         (["list", "task"], "there is no command 'task'; did you mean 'tasks'?\nTry 'umbel list --help'.\n"),
-        (["xyz"], "there is no command 'xyz'; there are worker, call, result, list, dead, config, report, purge\n"),
+        (
+            ["xyz"],
+            "there is no command 'xyz'; there are worker, call, result, list, dead, config, report, revoke, purge\n",
+        ),
         (["worker", "--concurency", "2"], "--concurrency"),
         (["call", "tasks.add", "--contdown", "2"], "there is no option --contdown; did you mean --countdown?\n"),
         (["call", "tasks.add", "-4x"], "there is no option -4x; as an argument of the task: -- -4x\n"),

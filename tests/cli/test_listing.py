@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.cli.project import Project
 from umbel.wire.names import DEFAULT_QUEUE
 
@@ -15,6 +17,14 @@ def test_tasks_are_listed_with_their_arguments_and_queues(project: Project) -> N
     assert [row[0] for row in rows[1:]] == ["tasks.add", "tasks.echo", "tasks.fail", "tasks.sleep"]
     assert "tasks.add    (x: int, y: int) -> int" in done.stdout
     assert [row[-1] for row in rows[1:]] == [DEFAULT_QUEUE, DEFAULT_QUEUE, "mail", DEFAULT_QUEUE]
+
+
+def test_tasks_are_listed_as_json_one_a_line(project: Project) -> None:
+    done = project.run("list", "tasks", "--json")
+
+    tasks = [json.loads(line) for line in done.stdout.splitlines()]
+    assert tasks[0] == {"task": "tasks.add", "arguments": "(x: int, y: int) -> int", "queue": DEFAULT_QUEUE}
+    assert [task["task"] for task in tasks] == ["tasks.add", "tasks.echo", "tasks.fail", "tasks.sleep"]
 
 
 def test_tasks_of_included_modules_are_listed_too_and_a_bound_task_shows_what_callers_give(project: Project) -> None:
@@ -58,6 +68,15 @@ def test_a_queue_that_no_task_names_is_listed_when_something_is_in_it(project: P
         [DEFAULT_QUEUE, "0"],
         ["elsewhere", "1"],
         ["mail", "0"],
+    ]
+
+
+def test_queues_are_listed_as_json_one_a_line(project: Project) -> None:
+    lines = project.run("list", "queues", "-Q", "mail,reports", "--json").stdout.splitlines()
+
+    assert [json.loads(line) for line in lines] == [
+        {"queue": "mail", "ready": 0, "delayed": 0, "claimed": 0},
+        {"queue": "reports", "ready": 0, "delayed": 0, "claimed": 0},
     ]
 
 

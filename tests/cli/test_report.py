@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import sqlite3
 
@@ -25,6 +26,13 @@ def test_a_report_has_versions_the_app_and_the_changed_settings(project: Project
     assert found["app"] == "tasks:app"
     assert found["worker_grace"] == "7.0  (command line)"
     assert "worker_pool" not in found
+
+
+def test_a_report_is_one_json_object_when_asked(project: Project) -> None:
+    found = json.loads(project.run("report", "--json", "--set", "worker_grace=7").stdout)
+
+    assert found["umbel"].startswith(__version__)
+    assert (found["app"], found["worker_grace"]) == ("tasks:app", "7.0  (command line)")
 
 
 def test_a_report_can_be_made_where_no_app_is_found(project: Project) -> None:

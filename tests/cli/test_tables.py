@@ -6,9 +6,11 @@ import os
 import pty
 import subprocess
 
+import click
 import pytest
 
 from tests.cli.project import PATIENCE, Project
+from umbel.cli.program import program
 from umbel.cli.tables import aligned, show_table
 
 BANNER = 'from umbel.cli.banner import Banner, show; show(Banner("umbel [1]", [("app", "x:[b]y")], ["a.b"], ["so"]))'
@@ -50,6 +52,55 @@ def test_a_table_on_a_terminal_is_drawn_and_what_looks_like_markup_is_text(proje
     assert "\x1b[1m" in drawn
     assert "[bold]q" in drawn
     assert "SETTING" not in drawn
+
+
+def test_a_wide_cell_is_continued_below_and_an_id_stays_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    with click.Context(program, color=True):
+        show_table(("id", "reason"), [("0123456789", "one two three four five six seven"), ("1", "")])
+        show_table(("id", "reason"), [("0123456789" * 3, "one two three")])
+        show_table(("why", "id"), [("one two three four five six seven", "0123456789")], breaking=0)
+
+    assert capsys.readouterr().out.replace("\x1b[1m", "").replace("\x1b[0m", "").splitlines() == [
+        "id          reason",
+        "0123456789  one two three four five six",
+        "            seven",
+        "1",
+        "id                              reason",
+        f"{'0123456789' * 3}  one two three",
+        "why                          id",
+        "one two three four five six  0123456789",
+        "seven",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "coloured"),
+    [
+        ([], {}, False),
+        ([], {"FORCE_COLOR": "1"}, True),
+        ([], {"FORCE_COLOR": "0"}, False),
+        ([], {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+        (["--color"], {"NO_COLOR": "1"}, True),
+        (["--no-color"], {"FORCE_COLOR": "1"}, False),
+    ],
+)
+@pytest.mark.parametrize("before", [True, False])
+def test_flags_and_the_environment_choose_colours(
+    project: Project, flags: list[str], environ: dict[str, str], coloured: bool, before: bool
+) -> None:
+    project.environ |= environ
+
+    done = project.run(*flags, "config") if before else project.run("config", *flags)
+
+    assert ("\x1b[1m" in done.stdout) is coloured
+
+
+def test_no_color_makes_a_terminal_plain(project: Project) -> None:
+    assert "\x1b" not in on_terminal(project, project.command("config"), NO_COLOR="1")
+    assert "\x1b" not in on_terminal(project, project.command("config", "--no-color"))
 
 
 def test_a_dumb_terminal_gets_plain_text(project: Project) -> None:

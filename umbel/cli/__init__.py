@@ -1,8 +1,9 @@
 """The command line: ``run`` is what ``umbel`` and ``python -m umbel`` are, ``main`` one command of it.
 
 Exit status: 0 when all went well; 1 for an error, for a task that failed and for a result that is not known; 2 for a
-command that is not understood; 130 after ctrl-C; 141 when the reader of the output went away. ``umbel worker`` gives
-the worker's own: 0 after a warm end, 1 after a cold one.
+command that is not understood; 3 for a task that has not ended within the time that ``--wait`` gives; 130 after ctrl-C;
+141 when the reader of the output went away. ``umbel worker`` gives the worker's own: 0 after a warm end, 1 after a cold
+one.
 """
 
 from __future__ import annotations

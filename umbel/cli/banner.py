@@ -84,7 +84,8 @@ def show(said: Banner) -> None:
     from rich.panel import Panel
     from rich.text import Text
 
-    Console().print(Panel(Text(text), title=Text(said.title), title_align="left", box=ROUNDED, expand=False))
+    console = Console(force_terminal=True, no_color=False)
+    console.print(Panel(Text(text), title=Text(said.title), title_align="left", box=ROUNDED, expand=False))
 
 
 def _facts(said: Banner) -> str:

@@ -3,49 +3,35 @@
 from __future__ import annotations
 
 import difflib
-import math
-import re
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from umbel.call import NO_OPTIONS
+from umbel.cli.asking import waiting
 from umbel.cli.choice import Choice, app_options
-from umbel.cli.grammar import Command, option
-from umbel.cli.values import JsonOf, Moment, Seconds, SecondsOrMoment, lenient, shown
+from umbel.cli.grammar import option
+from umbel.cli.outcome import NUMBER, WaitingCommand, await_end, waiting_options
+from umbel.cli.values import JsonOf, Moment, Seconds, SecondsOrMoment, Whole, lenient
 from umbel.errors import UmbelError
 
 if TYPE_CHECKING:
     from umbel.app import Umbel
-    from umbel.result import AsyncResult
 
-FOR_EVER = "for-ever"
-
-_NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _ARGUMENTS = "Arguments"
 _SENDING = "Sending"
 
 
-class Patience(Seconds):
-    """A number of seconds, or the word for no limit."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        return math.inf if value == FOR_EVER else super().convert(value, param, ctx)
-
-
-class CallCommand(Command):
-    """A command whose arguments may be negative numbers, and whose --wait may go without a value."""
+class CallCommand(WaitingCommand):
+    """A command whose arguments may be negative numbers."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        end = args.index("--") if "--" in args else len(args)
-        options = args[:end]
-        for place, word in enumerate(options):
-            follows = options[place + 1] if place + 1 < end else ""
-            if word == "--wait" and not _NUMBER.fullmatch(follows):
-                options[place] = f"--wait={FOR_EVER}"
-        rest = super().parse_args(ctx, [*options, *args[end:]])
+        options = args[: args.index("--")] if "--" in args else list(args)
+        rest = super().parse_args(ctx, args)
         for value in ctx.params["values"]:
-            if value.startswith("-") and value in options and not _NUMBER.fullmatch(value):
+            if value.startswith("-") and value in options and not NUMBER.fullmatch(value):
                 known = [name for parameter in self.get_params(ctx) for name in parameter.opts]
                 near = difflib.get_close_matches(value.partition("=")[0], known, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"as an argument of the task: -- {value}"
@@ -62,8 +48,9 @@ class CallCommand(Command):
         "umbel call tasks.add 4 4",
         "umbel call tasks.add --args '[4, 4]' --wait",
         "umbel call tasks.mail --kwargs '{\"user\": 7}' --countdown 60 --queue mail",
-        "umbel call tasks.add 4 4 --wait 10         at most 10 seconds",
-        "umbel call tasks.shout -- --loud           a text that looks like an option",
+        "umbel call tasks.add 4 4 --wait 10    at most 10 seconds",
+        "umbel call tasks.add 4 4 --follow     and show how it stands",
+        "umbel call tasks.shout -- --loud      a text that looks like an option",
     ),
 )
 @click.argument("name")
@@ -90,16 +77,11 @@ class CallCommand(Command):
 @option("--eta", type=Moment(), section=_SENDING, help="Start it at this time (ISO 8601), not before.")
 @option("--expires", type=SecondsOrMoment(), section=_SENDING, help="Do not start it later than this.")
 @option("--queue", section=_SENDING, help="The queue; by default the task's own.")
-@option("--priority", type=click.IntRange(0, 9), metavar="0-9", section=_SENDING, help="0 to 9, higher is sooner.")
+@option("--priority", type=Whole(0, 9), metavar="0-9", section=_SENDING, help="0 to 9, higher is sooner.")
 @option("--serializer", section=_SENDING, help="How the arguments are written, such as json.")
 @option("--task-id", section=_SENDING, help="The id; by default a new one.")
-@option(
-    "--wait",
-    type=Patience(),
-    metavar="[SECONDS]",
-    section="Waiting",
-    help="Wait for the end, at most so many seconds if given, and print what the task returned.",
-)
+@option("--json", "as_json", is_flag=True, help="One JSON object: the id, and with --wait what came of it.")
+@waiting_options
 @app_options
 @click.pass_obj
 def call(
@@ -111,12 +93,15 @@ def call(
     arguments: list[Any] | None,
     keywords: dict[str, Any] | None,
     wait: float | None,
+    follow: bool,
+    as_json: bool,
     **options: Any,
 ) -> int:
     """Send a call of the task NAME and print its id.
 
-    Each ARGUMENT is read as JSON; what is not JSON is a text. With --wait the id goes to standard error and what the
-    task returned to standard output; the exit status is 1, with the traceback on standard error, when it failed.
+    Each ARGUMENT is read as JSON; what is not JSON is a text. With --wait and --follow the id goes to standard error
+    and what the task returned to standard output; the exit status is 1, with the traceback on standard error, when it
+    failed, and 3 when it has not ended in time. Ctrl-C ends the waiting, not the task.
     """
     if arguments is not None and values:
         raise click.UsageError("give the arguments after the name or with --args, not both")
@@ -130,18 +115,23 @@ def call(
         if isinstance(error, UmbelError):
             raise
         raise UmbelError(f"nothing was sent, the arguments do not fit {name}: {error}") from error
-    click.echo(result.id, err=wait is not None)
-    return 0 if wait is None else await_end(result, None if wait == math.inf else wait)
-
-
-def await_end(result: AsyncResult[Any], timeout: float | None) -> int:
-    """Print the value when the task has ended, or its traceback on standard error; gives the exit status."""
-    value = result.get(timeout, propagate=False)
-    if result.successful():
-        click.echo(shown(value))
+    if not follow and wait is None:
+        click.echo(json.dumps({"id": result.id}) if as_json else result.id)
         return 0
-    click.echo((result.traceback or f"{result.state} {shown(value)}").rstrip(), err=True)
-    return 1
+    click.echo(result.id, err=True)
+
+    def standing() -> str:
+        queue = _queue_of(app, name, given, keywords or {}, said)
+        before = waiting(app.broker, [queue])[queue]
+        return f"{before} waiting in the queue {queue!r}" if before else "a worker has it"
+
+    return await_end(choice, result, wait, follow=follow, as_json=as_json, waiting=standing)
+
+
+def _queue_of(app: Umbel, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], said: dict[str, Any]) -> str:
+    """The queue that such a call goes to."""
+    options, known = NO_OPTIONS.with_(**said), app.tasks.get(name)
+    return app.publisher.prepare(name, args, kwargs, known.resolved(options) if known else options)[0].queue
 
 
 def _mention_unknown(app: Umbel, name: str) -> None:

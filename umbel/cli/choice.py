@@ -1,16 +1,16 @@
-"""What a command line says of the app that it is about: -A and --set, before and after the command's name."""
+"""What a command line may say before and after the command's name: the app that it is about, settings, colours."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from umbel.cli.grammar import option
+from umbel.cli.grammar import EVERYWHERE, option
 from umbel.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -21,10 +21,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(slots=True)
 class Choice:
-    """The app's name, None where it is to be looked for, and settings as texts. The last mention of each wins."""
+    """The app's name, None where it is to be looked for, settings as texts, and whether colours are wanted, None where
+    nobody said. The last mention of each wins."""
 
     spec: str | None = None
     settings: dict[str, str] = field(default_factory=dict)
+    color: bool | None = None
 
     def find(self) -> Found:
         """Find the app, with these settings above all others. Modules that it includes are not imported yet.
@@ -52,8 +54,16 @@ class Choice:
 
 
 def app_options(command: F) -> F:
-    """Add -A and --set to a command; it gets the ``Choice`` through ``click.pass_obj``."""
-    section = "App"
+    """Add what every command takes; it gets the ``Choice`` through ``click.pass_obj``."""
+    section = EVERYWHERE
+    command = option(
+        "--color/--no-color",
+        default=None,
+        section=section,
+        expose_value=False,
+        callback=_remember_color,
+        help="Colours and frames, or plain text; by default colours on a terminal, unless NO_COLOR is set.",
+    )(command)
     command = option(
         "--set",
         "settings",
@@ -88,6 +98,18 @@ def _remember_settings(ctx: click.Context, parameter: click.Parameter, values: S
                 "write it as key=value, for example --set worker_grace=60", ctx=ctx, param=parameter
             )
         ctx.ensure_object(Choice).settings[name.strip()] = value
+
+
+def _remember_color(ctx: click.Context, parameter: click.Parameter, value: bool | None) -> None:
+    if value is not None:
+        ctx.ensure_object(Choice).color = ctx.color = value
+
+
+def color_of(environ: Mapping[str, str]) -> bool | None:
+    """What NO_COLOR and FORCE_COLOR say of colours, None where neither says anything."""
+    if environ.get("NO_COLOR"):
+        return False
+    return True if environ.get("FORCE_COLOR", "0") not in ("", "0") else None
 
 
 def _current_folder() -> Path:

@@ -37,7 +37,7 @@ def config(choice: Choice, *, changed: bool, as_json: bool) -> None:
         table = {name: {"value": _plain(conf, name, text), "origin": origin} for name, text, origin in rows}
         click.echo(json.dumps(table, indent=2, ensure_ascii=False))
     elif rows:
-        show_table(("setting", "value", "origin"), rows)
+        show_table(("setting", "value", "origin"), rows, breaking=1)
     else:
         click.echo("Every setting is at its default.")
 

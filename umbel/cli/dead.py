@@ -13,7 +13,7 @@ from umbel.cli.failures import FAILED
 from umbel.cli.grammar import Group, option
 from umbel.cli.purge import confirmed
 from umbel.cli.tables import aligned, show_table
-from umbel.cli.values import SecondsOrMoment, shown
+from umbel.cli.values import SecondsOrMoment, Whole, shown
 
 if TYPE_CHECKING:
     from umbel.dead import DeadLetterOffice, DeadMessage, DeadTask
@@ -27,6 +27,7 @@ _LINE = 32
 @click.group(
     cls=Group,
     section="Look",
+    short_help="Show, replay and purge messages that could not be done.",
     no_args_is_help=False,
     examples=("umbel dead list", "umbel dead show 7", "umbel dead replay --task 'shop.*'", "umbel dead purge 7 8"),
 )
@@ -58,7 +59,7 @@ def filters(command: F) -> F:
 
 @dead.command(name="list", examples=("umbel dead list", "umbel dead list --reason NotRegistered --newer-than 3600"))
 @filters
-@option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many, the oldest.")
+@option("--limit", type=Whole(1), metavar="N", default=100, show_default=True, help="At most so many, the oldest.")
 @option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @app_options
 @click.pass_obj
@@ -76,16 +77,17 @@ def listing(choice: Choice, /, *, limit: int, as_json: bool, **which: Any) -> No
                 str(letter.number),
                 letter.died.isoformat(sep=" ", timespec="seconds"),
                 _harmless(letter.task or "?"),
-                _harmless(letter.id or "?"),
                 _harmless(letter.queue),
                 _harmless(letter.reason),
             )
             for letter in found
         ]
-        show_table(("number", "died", "task", "id", "queue", "reason"), rows)
+        show_table(("number", "died", "task", "queue", "reason"), rows)
 
 
-@dead.command(examples=("umbel dead show 7", "umbel dead show 7 --json | jq .headers"))
+@dead.command(
+    short_help="Show a dead letter whole.", examples=("umbel dead show 7", "umbel dead show 7 --json | jq .headers")
+)
 @click.argument("number", type=int)
 @option("--json", "as_json", is_flag=True, help="One JSON object.")
 @app_options
@@ -114,7 +116,10 @@ def show(choice: Choice, /, *, number: int, as_json: bool) -> None:
     click.echo(f"\nbody:\n{_text(letter.body)}")
 
 
-@dead.command(examples=("umbel dead replay 7 8", "umbel dead replay --task shop.mail --newer-than 86400 --force"))
+@dead.command(
+    short_help="Send dead letters again.",
+    examples=("umbel dead replay 7 8", "umbel dead replay --task shop.mail --newer-than 86400 --force"),
+)
 @click.argument("numbers", nargs=-1, type=int, metavar="[NUMBER]...")
 @filters
 @option("-f", "--force", is_flag=True, help="Do not ask.")
@@ -133,7 +138,9 @@ def replay(choice: Choice, /, *, numbers: tuple[int, ...], force: bool, **which:
     return _tell("Replayed", office.replay(chosen, **which) if chosen != () else 0, numbers)
 
 
-@dead.command(examples=("umbel dead purge 7", "umbel dead purge --older-than 604800"))
+@dead.command(
+    short_help="Forget dead letters for good.", examples=("umbel dead purge 7", "umbel dead purge --older-than 604800")
+)
 @click.argument("numbers", nargs=-1, type=int, metavar="[NUMBER]...")
 @filters
 @option("-f", "--force", is_flag=True, help="Do not ask.")

@@ -10,6 +10,9 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+EVERYWHERE = "Every command"
+"""The section of what every command takes; it comes last."""
+
 _OPTIONS = "Options"
 
 
@@ -89,8 +92,10 @@ def _write_options(parameters: Sequence[click.Parameter], ctx: click.Context, fo
     for parameter in parameters:
         record = parameter.get_help_record(ctx)
         if record is not None and isinstance(parameter, click.Option):
-            sections.setdefault(getattr(parameter, "section", _OPTIONS), []).append(record)
-    _write_sections(sections, formatter)
+            section = getattr(parameter, "section", EVERYWHERE)  # click's own, --help and --version, have none
+            sections.setdefault(section, []).append(record)
+    last = sections.pop(EVERYWHERE, [])
+    _write_sections(sections | {EVERYWHERE: last}, formatter)
 
 
 def _write_sections(sections: dict[str, list[tuple[str, str]]], formatter: click.HelpFormatter) -> None:

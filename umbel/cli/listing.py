@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,20 +30,28 @@ def listing() -> None:
     """Show tasks or queues."""
 
 
-@listing.command(examples=("umbel list tasks", "umbel list tasks -A shop.jobs"))
+@listing.command(examples=("umbel list tasks", "umbel list tasks -A shop.jobs --json"))
+@option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @app_options
 @click.pass_obj
-def tasks(choice: Choice) -> None:
+def tasks(choice: Choice, /, *, as_json: bool) -> None:
     """Show the registered tasks, with what they take and their queue."""
     app = choice.load().app
     rows = [(name, _signature(task), task.queue or app.conf.task_default_queue) for name, task in app.tasks.items()]
+    if as_json:
+        for name, arguments, queue in sorted(rows):
+            click.echo(json.dumps({"task": name, "arguments": arguments, "queue": queue}, ensure_ascii=False))
+        return
     if not rows:
         click.echo("No task is registered; is the module that defines them imported (settings imports, include)?")
         return
     show_table(("task", "arguments", "queue"), sorted(rows))
 
 
-@listing.command(examples=("umbel list queues", "umbel list queues -Q mail,reports"))
+@listing.command(
+    short_help="Show how many messages are in queues.",
+    examples=("umbel list queues", "umbel list queues -Q mail,reports --json"),
+)
 @option(
     "-Q",
     "--queues",
@@ -52,9 +61,10 @@ def tasks(choice: Choice) -> None:
     callback=names_of,
     help="These queues; by default all that hold something, and those that the app names; repeatable.",
 )
+@option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @app_options
 @click.pass_obj
-def queues(choice: Choice, *, chosen: tuple[str, ...]) -> None:
+def queues(choice: Choice, /, *, chosen: tuple[str, ...], as_json: bool) -> None:
     """Show how many messages are in queues: ready, delayed (not yet due), and claimed by a worker.
 
     Of a broker that cannot tell them apart, what waits is shown, in the queues that the app names.
@@ -62,13 +72,19 @@ def queues(choice: Choice, *, chosen: tuple[str, ...]) -> None:
     app = choice.load().app
     names = set(chosen) or {app.conf.task_default_queue, *(task.queue for task in app.tasks.values() if task.queue)}
     broker = app.broker
-    if not isinstance(broker, ListsQueues):
-        sizes = waiting(broker, sorted(names))
-        show_table(("queue", "waiting"), [(name, str(size)) for name, size in sizes.items()])
+    headings: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    if isinstance(broker, ListsQueues):
+        found = {size.name: size for size in ask(broker, lambda _: broker.queues())}
+        shown = [found.get(name, QueueSize(name, 0, 0, 0)) for name in sorted(names if chosen else {*names, *found})]
+        headings, rows = QueueSize._fields[1:], [(size.name, *map(str, size[1:])) for size in shown]
+    else:
+        headings, rows = ("waiting",), [(name, str(size)) for name, size in waiting(broker, sorted(names)).items()]
+    if not as_json:
+        show_table(("queue", *headings), rows)
         return
-    found = {size.name: size for size in ask(broker, lambda _: broker.queues())}
-    shown = [found.get(name, QueueSize(name, 0, 0, 0)) for name in sorted(names if chosen else {*names, *found})]
-    show_table(("queue", *QueueSize._fields[1:]), [(size.name, *map(str, size[1:])) for size in shown])
+    for name, *counts in rows:
+        click.echo(json.dumps({"queue": name} | dict(zip(headings, map(int, counts), strict=True))))
 
 
 def _signature(task: Task[..., Any]) -> str:

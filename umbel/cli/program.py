@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ import click
 
 from umbel._version import __version__
 from umbel.cli.call import call
-from umbel.cli.choice import Choice, app_options
+from umbel.cli.choice import Choice, app_options, color_of
 from umbel.cli.config import config
 from umbel.cli.dead import dead
 from umbel.cli.failures import explain
@@ -18,6 +19,7 @@ from umbel.cli.listing import listing
 from umbel.cli.purge import purge
 from umbel.cli.report import report
 from umbel.cli.result import result
+from umbel.cli.revoke import revoke
 from umbel.cli.worker import worker
 
 NAME = "umbel"
@@ -27,10 +29,10 @@ NAME = "umbel"
     cls=Group,
     name=NAME,
     invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     examples=(
         "umbel worker                       a worker for the app in tasks.py",
-        "umbel -A shop.jobs worker -c 4     four tasks at once, of the app in shop/jobs.py",
+        "umbel -A shop.jobs worker -c 4     four tasks at once, app in shop/jobs.py",
         "umbel call tasks.add 4 4 --wait    run a task, print what it returns",
         "umbel COMMAND --help               what a command takes, with examples",
     ),
@@ -41,7 +43,7 @@ NAME = "umbel"
 def program(context: click.Context) -> None:
     """Run the tasks of an app, send calls, and see what became of them.
 
-    -A and --set may stand before the command or after it.
+    The options below may stand before the command or after it.
     """
     if context.invoked_subcommand is not None:
         return
@@ -50,7 +52,7 @@ def program(context: click.Context) -> None:
     click.echo(context.get_help())
 
 
-for command in (worker, call, result, listing, dead, config, report, purge):
+for command in (worker, call, result, listing, dead, config, report, revoke, purge):
     program.add_command(command)
 
 
@@ -63,7 +65,7 @@ def start(arguments: Sequence[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks is spelled, not fatal
     try:
-        with program.make_context(NAME, list(arguments), obj=Choice()) as context:
+        with program.make_context(NAME, list(arguments), obj=Choice(), color=color_of(os.environ)) as context:
             status: int | None = program.invoke(context)
         return status or 0
     except click.exceptions.Exit as end:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import sys
@@ -12,7 +13,7 @@ import click
 from umbel._version import __version__
 from umbel.cli.choice import Choice, app_options
 from umbel.cli.config import DEFAULT
-from umbel.cli.grammar import Command
+from umbel.cli.grammar import Command, option
 from umbel.cli.tables import aligned
 from umbel.cli.values import shown
 
@@ -24,13 +25,18 @@ PACKAGES = ("click", "rich", "msgpack", "PyYAML", "brotli", "zstandard", "crypto
     cls=Command,
     section="Look",
     short_help="Show versions and changed settings.",
-    examples=("umbel report", "umbel -A shop.jobs report"),
+    examples=("umbel report", "umbel -A shop.jobs report --json"),
 )
+@option("--json", "as_json", is_flag=True, help="One JSON object.")
 @app_options
 @click.pass_obj
-def report(choice: Choice) -> None:
+def report(choice: Choice, /, *, as_json: bool) -> None:
     """Show versions and changed settings, passwords masked: paste it into a bug report."""
-    click.echo(aligned([*_versions(), *_packages(), *_app(choice)]))
+    facts = [*_versions(), *_packages(), *_app(choice)]
+    if as_json:
+        click.echo(json.dumps({name.strip(): text for name, text in facts}, ensure_ascii=False))
+    else:
+        click.echo(aligned(facts))
 
 
 def _versions() -> list[tuple[str, str]]:

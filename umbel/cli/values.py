@@ -43,6 +43,26 @@ class JsonOf(ParamType):
         return decoded
 
 
+class Whole(ParamType):
+    """A whole number from ``least`` to ``most``."""
+
+    name = "number"
+
+    def __init__(self, least: int, most: int | None = None) -> None:
+        self._least = least
+        self._most = most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = int(value)
+        except (TypeError, ValueError):
+            self.fail(f"{value!r} is not a whole number", param, ctx)
+        if number < self._least or (self._most is not None and number > self._most):
+            bounds = f"from {self._least} up" if self._most is None else f"from {self._least} to {self._most}"
+            self.fail(f"{number} is not {bounds}", param, ctx)
+        return number
+
+
 class Seconds(ParamType):
     """A finite number of seconds."""
 

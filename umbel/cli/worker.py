@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from umbel.cli.choice import Choice, app_options
+from umbel.cli.choice import Choice, app_options, color_of
 from umbel.cli.grammar import Command, option
-from umbel.cli.values import Seconds
+from umbel.cli.values import Seconds, Whole
 from umbel.errors import ConfigurationError
 from umbel.settings.options import OPTIONS
 
@@ -42,14 +42,13 @@ def names(ctx: click.Context, parameter: click.Parameter, values: Sequence[str])
         "umbel worker",
         "umbel -A shop.jobs worker --concurrency 4 --queues mail,reports",
         "umbel worker -n mail@%h -Q mail --pidfile mail.pid --logfile mail.log",
-        "umbel worker --pool solo --loglevel DEBUG      one process: for development and debuggers",
         "umbel worker --set sqlite_synchronous=FULL",
     ),
 )
 @option(
     "-c",
     "--concurrency",
-    type=click.IntRange(min=1),
+    type=Whole(1),
     metavar="N",
     section=_WORK,
     help=OPTIONS["worker_concurrency"].doc,
@@ -104,7 +103,6 @@ def names(ctx: click.Context, parameter: click.Parameter, values: Sequence[str])
     section=_LOG,
     help="Lines for people, or one JSON object a line.",
 )
-@option("--color/--no-color", default=None, section=_LOG, help=OPTIONS["worker_log_color"].doc)
 @app_options
 @click.pass_obj
 def worker(
@@ -135,7 +133,7 @@ def worker(
     found = choice.find()
     app = found.app
     with pids.pidfile(pidfile) if pidfile is not None else contextlib.nullcontext():
-        log_as = log_arguments(app, **logging)
+        log_as = log_arguments(app, color=color_for_log(choice, app), **logging)
         log.setup(**log_as)
         app.import_modules()
         refuse_pickle_as_root(app, os.environ, root=hasattr(os, "geteuid") and os.geteuid() == 0)
@@ -162,10 +160,16 @@ def log_arguments(
         "level": loglevel.upper(),
         "logfile": None if logfile is None else str(logfile.absolute()),
         "format": log_format,
-        "color": app.conf.worker_log_color if color is None else color,
+        "color": color,
         "log_format": app.conf.worker_log_format,
         "task_log_format": app.conf.worker_task_log_format,
     }
+
+
+def color_for_log(choice: Choice, app: Umbel) -> bool | None:
+    """Whether log lines are coloured: the flag, then the setting, then the environment; None: on a terminal."""
+    said = (choice.color, app.conf.worker_log_color, color_of(os.environ))
+    return next((color for color in said if color is not None), None)
 
 
 def refuse_pickle_as_root(app: Umbel, environ: Mapping[str, str], *, root: bool) -> None:

@@ -1,0 +1,117 @@
+"""Tests how commands wait for a task, plainly and before somebody's eyes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cli.project import PATIENCE, Project, wait_until
+from umbel.cli.outcome import duration
+from umbel.wire.names import DEFAULT_QUEUE
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project with a worker that says when tasks start."""
+    project = Project(tmp_path_factory.mktemp("served"))
+    with project.worker("-c", "2", "-Q", f"mail,{DEFAULT_QUEUE}", "--set", "task_track_started=true"):
+        yield project
+
+
+@pytest.mark.parametrize("how", ["--wait", "--follow"])
+def test_the_value_is_printed_in_the_end_and_the_status_tells_how_it_went(served: Project, how: str) -> None:
+    good = served.run("call", "tasks.add", "4", "4", how)
+    bad = served.run("call", "tasks.fail", how)
+    again = served.run("result", good.stderr.splitlines()[0], how)
+
+    assert (good.returncode, good.stdout) == (0, "8\n")
+    assert (bad.returncode, bad.stdout) == (1, "")
+    assert bad.stderr.rstrip().endswith("ValueError: no reason")
+    assert (again.returncode, again.stdout) == (0, "8\n")
+
+
+def test_each_state_is_a_line_where_nobody_looks_at_a_terminal(served: Project) -> None:
+    done = served.run("call", "tasks.sleep", "0.8", "--follow")
+
+    said = done.stderr.splitlines()[1:]
+    assert said[-1] == "STARTED"
+    assert said[:-1] in ([], ["PENDING"])
+
+
+def test_one_that_is_not_in_time_goes_on_and_the_status_is_3(project: Project) -> None:
+    done = project.run("-A", "tasks", "call", "tasks.add", "4", "4", "--follow", "--wait", "0.1")
+    task_id = done.stderr.splitlines()[0]
+    later = project.run("result", task_id, "--wait", "0", "--json")
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.splitlines()[1:] == [
+        "PENDING",
+        f"umbel: it has not ended within 0.1 s and goes on; to look again: umbel -A tasks result {task_id}",
+    ]
+    assert (later.returncode, json.loads(later.stdout)) == (3, {"id": task_id, "known": False})
+
+
+def test_ctrl_c_leaves_the_task_and_says_how_to_look_again(project: Project) -> None:
+    with project.start("call", "tasks.add", "4", "4", "--follow") as following:
+        following.wait_for("PENDING")
+        following.interrupt()
+
+        assert following.end() == 130
+        task_id = following.errors.splitlines()[0]
+        assert f"umbel: the task goes on; to look again: umbel result {task_id} --follow" in following.errors
+        assert "Traceback" not in following.errors
+    with project.worker("-c", "1"):
+        assert project.run("result", task_id, "--follow").stdout == "8\n"
+
+
+def test_the_whole_record_is_printed_as_json(served: Project) -> None:
+    sent = served.run("call", "tasks.add", "4", "4", "--json")
+    good = served.run("call", "tasks.add", "4", "4", "--wait", "--json")
+    bad = served.run("call", "tasks.fail", "--follow", "--json")
+
+    assert list(json.loads(sent.stdout)) == ["id"]
+    assert (good.returncode, bad.returncode) == (0, 1)
+    facts, failure = json.loads(good.stdout), json.loads(bad.stdout)
+    assert (facts["state"], facts["value"], facts["task"]) == ("SUCCESS", 8, "tasks.add")
+    assert (failure["state"], failure["value"]) == ("FAILURE", "ValueError: no reason")
+
+
+def test_a_terminal_shows_one_line_that_says_what_the_task_waits_for(project: Project) -> None:
+    ours, theirs = pty.openpty()
+    line = project.command("call", "tasks.sleep", "0.5", "--follow", "--queue", "mail")
+    environ = {**project.environment(), "TERM": "xterm", "COLUMNS": "60"}
+    shown = b""
+    with subprocess.Popen(line, cwd=project.folder, env=environ, stdout=subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        while b"waiting" not in shown:
+            shown += os.read(ours, 65536)
+        with project.worker("-c", "1", "-Q", "mail", "--set", "task_track_started=true"):
+            while b"STARTED" not in shown:
+                shown += os.read(ours, 65536)
+            wait_until(lambda: process.poll() is not None)
+        shown += os.read(ours, 65536)
+        assert process.stdout is not None
+        assert process.stdout.read() == b"slept\n"
+        assert process.wait(PATIENCE) == 0
+    os.close(ours)
+    text = shown.decode()
+    assert "\rPENDING for 0 s, 1 waiting in the queue 'mail'\x1b[K" in text
+    assert re.search(r"\rSTARTED for \d+ s, on umbel@", text)
+    assert text.endswith("\r\x1b[K")
+    assert all(len(each) < 60 for each in re.split(r"\r|\x1b\[K", text))
+
+
+def test_a_time_is_told_in_the_units_that_it_needs() -> None:
+    assert [duration(seconds) for seconds in (0.9, 59.9, 60, 127, 3727)] == [
+        "0 s",
+        "59 s",
+        "1:00 min",
+        "2:07 min",
+        "1:02:07 h",
+    ]

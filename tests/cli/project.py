@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -92,6 +93,12 @@ class Project:
             timeout=PATIENCE,
             check=False,
         )
+
+    def waiting(self) -> dict[str, int]:
+        """How many messages nobody has claimed, in each queue that has some."""
+        sizes = [json.loads(line) for line in self.run("list", "queues", "--json").stdout.splitlines()]
+        counts = {size["queue"]: size["ready"] + size["delayed"] for size in sizes}
+        return {queue: count for queue, count in counts.items() if count}
 
     @contextlib.contextmanager
     def start(self, *arguments: str, answering: bool = False) -> Iterator[Running]:

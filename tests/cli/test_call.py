@@ -91,7 +91,7 @@ def test_options_of_the_call_reach_the_message(project: Project) -> None:
     done = project.run("call", "tasks.add", "4", "4", *options, "--serializer", "json")
 
     assert (done.returncode, done.stdout) == (0, "one\n")
-    assert project.run("list", "queues", "-Q", "mail").stdout.split() == ["QUEUE", "WAITING", "mail", "1"]
+    assert project.waiting() == {"mail": 1}
 
 
 def test_an_eta_and_an_expiry_may_be_times(project: Project) -> None:
@@ -127,7 +127,7 @@ def test_what_cannot_be_meant_is_refused_in_a_line_and_nothing_is_sent(
     assert "umbel: error: " in done.stderr
     assert told in done.stderr
     assert "Traceback" not in done.stderr
-    assert {line.split()[1] for line in project.run("list", "queues").stdout.splitlines()[1:]} == {"0"}
+    assert project.waiting() == {}
 
 
 def test_waiting_without_a_result_store_is_a_line_that_says_what_to_set(project: Project) -> None:

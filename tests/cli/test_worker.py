@@ -66,8 +66,7 @@ def test_a_worker_takes_from_the_queues_that_it_is_given_alone(project: Project)
         own = project.run("call", "tasks.add", "4", "4", "--queue", "mail", "--wait")
 
         assert (other.returncode, own.returncode) == (0, 0)
-        sizes = project.run("list", "queues", "-Q", f"{DEFAULT_QUEUE},mail").stdout.split()
-        assert sizes == ["QUEUE", "WAITING", DEFAULT_QUEUE, "1", "mail", "0"]
+        assert project.waiting() == {DEFAULT_QUEUE: 1}
 
 
 def test_settings_of_the_command_line_hold_in_the_runners_too(project: Project) -> None:
@@ -93,7 +92,7 @@ def test_a_task_that_outlasts_the_grace_is_given_back_and_the_status_is_1(projec
         worker.interrupt()
 
         assert worker.end() == 1
-    assert project.run("list", "queues").stdout.split()[2:4] == [DEFAULT_QUEUE, "1"]
+    assert project.waiting() == {DEFAULT_QUEUE: 1}
 
 
 def test_a_second_ctrl_c_gives_running_tasks_back_at_once(project: Project) -> None:
@@ -105,7 +104,7 @@ def test_a_second_ctrl_c_gives_running_tasks_back_at_once(project: Project) -> N
         worker.interrupt()
 
         assert worker.end() == 1
-    assert project.run("list", "queues").stdout.split()[2:4] == [DEFAULT_QUEUE, "1"]
+    assert project.waiting() == {DEFAULT_QUEUE: 1}
 
 
 def test_the_log_goes_to_a_file_when_one_is_named(project: Project) -> None:

@@ -18,17 +18,13 @@ def filled(project: Project) -> Project:
     return project
 
 
-def sizes(project: Project) -> list[str]:
-    return [line.split()[1] for line in project.run("list", "queues").stdout.splitlines()[1:]]
-
-
 def test_purge_says_how_many_it_would_drop_and_drops_them_when_told_yes(filled: Project) -> None:
     done = filled.run("purge", answer="y\n")
 
     assert done.returncode == 0
     assert f"Drop 2 messages from {DEFAULT_QUEUE}, for good? [y/N]" in done.stderr
     assert done.stdout == f"Dropped 2 messages from {DEFAULT_QUEUE}.\n"
-    assert sizes(filled) == ["0", "1"]
+    assert filled.waiting() == {"mail": 1}
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", "perhaps\n"])
@@ -38,7 +34,7 @@ def test_purge_drops_nothing_when_told_no(filled: Project, answer: str) -> None:
     assert done.returncode == 1
     assert "Nothing was dropped." in done.stderr
     assert done.stdout == ""
-    assert sizes(filled) == ["2", "1"]
+    assert filled.waiting() == {DEFAULT_QUEUE: 2, "mail": 1}
 
 
 def test_purge_drops_nothing_when_nobody_answers(filled: Project) -> None:
@@ -49,7 +45,7 @@ def test_purge_drops_nothing_when_nobody_answers(filled: Project) -> None:
         "umbel: error: there was nobody to answer, so nothing was dropped; --force asks nothing\n"
     )
     assert "Traceback" not in done.stderr
-    assert sizes(filled) == ["2", "1"]
+    assert filled.waiting() == {DEFAULT_QUEUE: 2, "mail": 1}
 
 
 def test_purge_by_force_asks_nothing_and_takes_the_queues_that_are_named(filled: Project) -> None:
@@ -57,7 +53,7 @@ def test_purge_by_force_asks_nothing_and_takes_the_queues_that_are_named(filled:
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"Dropped 3 messages from mail, {DEFAULT_QUEUE}.\n"
-    assert sizes(filled) == ["0", "0"]
+    assert filled.waiting() == {}
 
 
 def test_purge_of_an_empty_queue_asks_nothing(project: Project) -> None:

@@ -169,6 +169,8 @@ class LiveLine:
     def show(self, result: AsyncResult[Any]) -> None:
         """Say how the task stands."""
         known = result.record()
+        if known is not None and known.state in FINAL_STATES:
+            return  # its end is told by whoever waits for it
         state = str(State.PENDING if known is None else known.state)
         changed = state != self._state
         if changed:
@@ -193,11 +195,11 @@ class LiveLine:
         if known is None:
             if self._waiting is not None:
                 yield self._waiting()
-        elif known.state not in FINAL_STATES:
-            if known.worker:
-                yield f"on {known.worker}"
-            if known.value is not None:
-                yield shown(known.value)
+            return
+        if known.worker:
+            yield f"on {known.worker}"
+        if known.value is not None:
+            yield shown(known.value)
 
 
 def duration(seconds: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from umbel import signals
+from umbel import current, signals
 from umbel.app import Umbel, shared_task
 from umbel.errors import ConfigurationError
 from umbel.signals import Signal
@@ -56,7 +56,8 @@ def test_connecting_is_a_decorator_with_and_without_options() -> None:
     assert not signal.disconnect(mine)
 
 
-def test_a_sender_is_a_text_an_object_or_a_task_by_its_name() -> None:
+def test_a_sender_is_a_text_an_object_or_a_task_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(current, "_shared", [])
     signal, ear, sender = Signal("it"), Ear(), object()
     signal.connect(ear, sender=sender)
     signal.send(sender=object())
@@ -66,7 +67,8 @@ def test_a_sender_is_a_text_an_object_or_a_task_by_its_name() -> None:
     @shared_task(name="signals.shared")
     def shared() -> None: ...
 
-    app = Umbel("s", broker="memory://signal-tests")
+    app = Umbel("s", broker="memory://signal-tests", set_as_current=False)
+    monkeypatch.setattr(current, "_current", app)
     tasks = Ear()
     signal.connect(tasks, sender=shared)
     signal.send(sender=app.tasks["signals.shared"])

@@ -128,8 +128,8 @@ def test_those_of_the_setting_are_outside_those_added_and_each_in_its_order() ->
     ]
 
 
-@pytest.mark.parametrize("how", ["delay", "options", "apply_async", "send_task", "delay_many"])
-def test_every_way_of_sending_passes_the_middlewares_in_the_callers_thread(app: Umbel, how: str) -> None:
+@pytest.mark.parametrize("how", ["delay", "options", "apply_async", "send_task", "delay_many", "adelay"])
+def test_every_way_of_sending_passes_the_middlewares(app: Umbel, how: str) -> None:
     task = declare(app)
     app.add_middleware(Tracing("t"))
     calls: dict[str, Any] = {
@@ -137,6 +137,7 @@ def test_every_way_of_sending_passes_the_middlewares_in_the_callers_thread(app: 
         "options": lambda: [task.options(headers={"own": 1}).delay("x")],
         "apply_async": lambda: [task.apply_async(("x",), headers={"own": 1})],
         "send_task": lambda: [app.send_task("m.task", ("x",))],
+        "adelay": lambda: [asyncio.run(task.adelay("x"))],
         "delay_many": lambda: task.delay_many([("x",), ("y",), ("z",)]),
     }
     results = calls[how]()

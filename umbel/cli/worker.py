@@ -18,6 +18,7 @@ from umbel.settings.options import OPTIONS
 
 if TYPE_CHECKING:
     from umbel.app import Umbel
+    from umbel.worker.plan import Plan
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL")
 ALLOW_PICKLE = "UMBEL_ALLOW_PICKLE_AS_ROOT"
@@ -128,7 +129,6 @@ def worker(
     from umbel.cli import pidfile as pids
     from umbel.worker import run
     from umbel.worker.origin import Origin
-    from umbel.worker.plan import plan_for
 
     found = choice.find()
     app = found.app
@@ -146,10 +146,12 @@ def worker(
             "origin": Origin(found.module, found.attribute),
             "log": log_as,
         }
-        plan = plan_for(app, **wanted)
-        if not quiet:
-            banner.show(banner.banner(found, plan, in_container=banner.CONTAINER_MARK.exists()))
-        return run(app, **wanted)
+
+        def show(plan: Plan) -> None:
+            if not quiet:
+                banner.show(banner.banner(found, plan, in_container=banner.CONTAINER_MARK.exists()))
+
+        return run(app, **wanted, on_plan=show)
 
 
 def log_arguments(

@@ -38,14 +38,14 @@ class Alone:
             raise self._failure
         return self._status
 
-    def stop(self) -> None:
-        """Ask for the next stage of the end."""
+    def stop(self, sig: str | None = None) -> None:
+        """Ask for the next stage of the end; ``sig`` is the name of the signal that did."""
         with contextlib.suppress(RuntimeError):  # the loop has ended already
-            self._loop.call_soon_threadsafe(self._ask)
+            self._loop.call_soon_threadsafe(self._ask, sig)
 
-    def _ask(self) -> None:
+    def _ask(self, sig: str | None) -> None:
         if self._node is not None:
-            self._node.shutdown.ask()
+            self._node.shutdown.ask(sig)
 
     def _run_node(self) -> None:
         try:
@@ -75,8 +75,11 @@ def run_alone(app: Umbel, plan: Plan, on_ready: Callable[[], None] | None) -> in
 
 
 @contextlib.contextmanager
-def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    before = {number: signal.signal(number, lambda signum, frame: stop()) for number in (signal.SIGTERM, signal.SIGINT)}
+def _on_signals(stop: Callable[[str], None]) -> Iterator[None]:
+    def handle(number: int, frame: object) -> None:
+        stop(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:

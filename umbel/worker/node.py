@@ -12,6 +12,7 @@ from umbel.app import Umbel
 from umbel.errors import StoreError, UmbelError
 from umbel.model import REQUEUE, RETURN, Delivery, Queue, Settlement
 from umbel.ports import Broker, Consumer, Marks, ResultBackend
+from umbel.signals import worker_ready
 from umbel.worker.epitaphs import Epitaphs
 from umbel.worker.fleet import STALL, Fleet
 from umbel.worker.holding import LOST, REVOKED, Certificate, Held, Holding
@@ -52,7 +53,7 @@ class Node:
         self._plan = plan
         self._make_starter = starter
         self._on_ready = on_ready
-        self.shutdown = Shutdown()
+        self.shutdown = Shutdown(plan.name)
         self._holding = Holding()
         self._pace = Pace(plan.multiplier)
         self._prefetch = 0
@@ -116,6 +117,7 @@ class Node:
                 return
         self._services += [asyncio.create_task(self._claim(consumer)), asyncio.create_task(self._tick(consumer))]
         logger.info("%s ready.", self._plan.name)
+        worker_ready.send(sender=self._plan.name)
         if self._on_ready is not None:
             self._on_ready()
 

@@ -16,7 +16,7 @@ from umbel import current, log
 from umbel.app import Umbel
 from umbel.model import SealedRecord
 from umbel.pools.main_thread import Job, MainThread
-from umbel.worker import frames
+from umbel.worker import frames, hooks
 from umbel.worker.board import Board
 from umbel.worker.holding import Certificate
 from umbel.worker.journey import Journey
@@ -114,15 +114,17 @@ def live(app: Umbel, sock: socket.socket, board: Board, setup: RunnerSetup) -> N
     """Be a runner until the node stops it."""
     lock = hold_lifeline(setup.lifeline)
     ignore_shutdown_signals()
+    current.choose(app)
+    hooks.starting(app, setup.hostname, {})
     wire = NodeWire(sock)
     pool = MainThread(board, wire.hand_over)
     journey = Journey(app, setup.hostname, pool.call, wire)
-    current.choose(app)
     current.recorder = wire.record
     log.process_name = threading.current_thread().name = f"runner-{setup.number}"
     threading.Thread(target=wire.listen, args=(pool, journey), name="umbel-io", daemon=True).start()
-    wire.send("ready", os.getpid())
-    pool.serve()
+    with hooks.process(setup.hostname):
+        wire.send("ready", os.getpid())
+        pool.serve()
     wire.send("bye")
     if lock is not None:
         os.close(lock)

@@ -8,13 +8,16 @@ import logging
 import signal
 from collections.abc import Iterator
 
+from umbel.signals import worker_shutting_down
+
 logger = logging.getLogger("umbel.worker")
 
 
 class Shutdown:
     """Asked once: warm. Asked again: cold. The node's loop owns it; ``ask`` from elsewhere goes through the loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self.stage = 0
         self._changed = asyncio.Event()
 
@@ -23,10 +26,13 @@ class Shutdown:
         """Whether the end has begun."""
         return self.stage > 0
 
-    def ask(self) -> None:
-        """One stage further."""
+    def ask(self, sig: str | None = None) -> None:
+        """One stage further; ``sig`` is the name of the signal that asks."""
         self.stage += 1
         self._changed.set()
+        if self.stage <= 2:
+            how, exitcode = ("Warm", 0) if self.stage == 1 else ("Cold", 1)
+            worker_shutting_down.send(sender=self._name, sig=sig, how=how, exitcode=exitcode)
         if self.stage == 1:
             logger.warning("Warm shutdown: no new tasks; ask again to stop at once")
         elif self.stage == 2:
@@ -50,17 +56,17 @@ class Shutdown:
         wanted = {"SIGTERM": 1, "SIGINT": 1, "SIGQUIT": 2}
         numbers = {getattr(signal, name): times for name, times in wanted.items() if hasattr(signal, name)}
         for number, times in numbers.items():
-            loop.add_signal_handler(number, self._ask_times, times)
+            loop.add_signal_handler(number, self._ask_times, times, signal.Signals(number).name)
         try:
             yield
         finally:
             for number in numbers:
                 loop.remove_signal_handler(number)
 
-    def _ask_times(self, times: int) -> None:
+    def _ask_times(self, times: int, sig: str) -> None:
         while self.stage < times:
-            self.ask()
+            self.ask(sig)
             if times == 1:
                 return
         if times == 1:
-            self.ask()
+            self.ask(sig)

@@ -15,6 +15,7 @@ from umbel import current
 from umbel.app import Umbel
 from umbel.model import Delivery, SealedRecord
 from umbel.pools.main_thread import MainThread
+from umbel.worker import hooks
 from umbel.worker.board import Board
 from umbel.worker.fleet import Fleet
 from umbel.worker.holding import Certificate
@@ -49,7 +50,8 @@ class Solo:
         before = current.recorder
         current.recorder = self._record
         try:
-            self._pool.serve()
+            with hooks.process(self._hostname):
+                self._pool.serve()
         finally:
             current.recorder = before
             self._board.close()

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from umbel import ids
 from umbel.app import Umbel
+from umbel.worker import hooks
 from umbel.worker.alone import run_alone
 from umbel.worker.node import Node
 from umbel.worker.origin import Origin
-from umbel.worker.plan import plan_for
+from umbel.worker.plan import Plan, plan_for
 from umbel.worker.processes import Processes
 
 
@@ -24,27 +26,34 @@ def run(
     grace: float | None = None,
     origin: Origin | None = None,
     log: Mapping[str, Any] | None = None,
+    on_plan: Callable[[Plan], None] | None = None,
     on_ready: Callable[[], None] | None = None,
 ) -> int:
     """Be a worker of ``app`` until SIGTERM or SIGINT; gives the exit status.
 
     The first signal is warm: nothing new is claimed, what runs may finish within ``grace`` seconds (``worker_grace``),
     the rest goes back to the broker at once. A second one gives everything back now. Status 0 after a warm end in
-    which nothing was cut off, else 1. What is None comes from the settings; ``on_ready`` is called when tasks can run.
+    which nothing was cut off, else 1. What is None comes from the settings; ``on_plan`` is called when it is known what
+    the worker will do, ``on_ready`` when tasks can run.
 
     Raises ``ConfigurationError``, ``StoreError`` and ``StartFailed`` when it cannot start. Whatever kills this
     process, every task that was not settled is run again by another worker.
     """
     app.import_modules()
-    plan = plan_for(
-        app, queues=queues, pool=pool, concurrency=concurrency, name=name, grace=grace, origin=origin, log=log
-    )
-    if plan.pool == "solo":
-        return run_alone(app, plan, on_ready)
-    node = Node(app, plan, lambda consumer, fleet: Processes(plan, consumer, fleet), on_ready)
+    asked: dict[str, Any] = {"queues": queues, "pool": pool, "concurrency": concurrency, "grace": grace}
+    given = {option: value for option, value in asked.items() if value is not None}
+    hooks.starting(app, ids.node_name(name), given)
+    plan = plan_for(app, **given, name=name, origin=origin, log=log)
+    app.middleware.check(app.tasks.values())
+    if on_plan is not None:
+        on_plan(plan)
+    with hooks.worker(plan.name):
+        if plan.pool == "solo":
+            return run_alone(app, plan, on_ready)
+        node = Node(app, plan, lambda consumer, fleet: Processes(plan, consumer, fleet), on_ready)
+        return asyncio.run(_serve(node))
 
-    async def main() -> int:
-        with node.shutdown.on_signals():
-            return await node.serve()
 
-    return asyncio.run(main())
+async def _serve(node: Node) -> int:
+    with node.shutdown.on_signals():
+        return await node.serve()

@@ -251,7 +251,7 @@ class Umbel(Connected, Lifecycle):
         if name == "UTC" or (not name and self.conf.enable_utc):
             return UTC
         if not name:
-            return datetime.now(UTC).astimezone().tzinfo or UTC
+            return datetime.fromtimestamp(self.clock.now(), UTC).astimezone().tzinfo or UTC
         from zoneinfo import ZoneInfo
 
         return ZoneInfo(name)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.architecture import form, imports
+from tests.architecture import clocks, form, imports
 
 
 class Case(NamedTuple):
@@ -49,6 +49,14 @@ CASES = [
             "docs/one.md": "see /" + "root/notes\n",
             "docs/two.md": "see ../" + "shared/notes\n",
             "docs/three.txt": "from pypi" + ".org\n",
+        },
+    ),
+    Case(
+        clocks.wall_clocks,
+        {
+            "umbel/one.py": "import time\nx = time.time\n",
+            "umbel/two.py": "from time import time_ns\n",
+            "umbel/three.py": "import datetime\nx = datetime.datetime.now(None)\n",
         },
     ),
     Case(

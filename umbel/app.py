@@ -13,7 +13,7 @@ from umbel.call import NO_OPTIONS
 from umbel.completing import Completed
 from umbel.connected import Connected
 from umbel.declaring import Declare, DeclareBound
-from umbel.errors import ConfigurationError, UnknownOption
+from umbel.errors import ConfigurationError, NotRegistered, UnknownOption
 from umbel.lifecycle import Lifecycle
 from umbel.middleware import Onion
 from umbel.publisher import Publisher
@@ -175,6 +175,10 @@ class Umbel(Connected, Lifecycle):
         if known is not None:
             return known.apply_async(args, kwargs, **options)
         route, message = self.publisher.prepare(name, args or (), kwargs or {}, NO_OPTIONS.with_(**options))
+        if self.publisher.eager:
+            raise NotRegistered(
+                f"task_always_eager is on and no task named {name!r} is known here, where it has to run"
+            )
         self.publisher.send(route, message)
         return AsyncResult(message.id, self, ignored=message.ignore_result)
 

@@ -57,6 +57,8 @@ class Publisher:
     def __init__(self, app: App) -> None:
         self._app = app
         self._origin = (0, "")
+        self.eager = False
+        """Whether calls are to run here in place of being sent; as the settings were at the last ``prepare``."""
         self._defaults: _Defaults | None = None
         """Read once, and again after a write to the settings."""
         app.conf.on_write(self._forget)
@@ -66,6 +68,7 @@ class Publisher:
 
     def _read(self) -> _Defaults:
         app, conf = self._app, self._app.conf
+        self.eager = conf.task_always_eager
         app.middleware.fold()
         self._defaults = known = _Defaults(
             conf.task_default_queue,

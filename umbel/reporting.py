@@ -18,8 +18,8 @@ def report(task: Declared, task_id: str | None, state: str | None, meta: Mapping
     """Store ``state`` and ``meta`` under ``task_id``.
 
     Inside a worker it is handed over and stored in the background, always before the task's end; elsewhere it is
-    stored when this returns. Raises ``UmbelError`` without a task id or with a final state, ``EncodeError`` for a
-    meta that cannot be written.
+    stored when this returns. Of a task that runs in its caller nothing is, unless ``task_store_eager_result`` is on.
+    Raises ``UmbelError`` without a task id or with a final state, ``EncodeError`` for a meta that cannot be written.
     """
     if task_id is None:
         raise UmbelError("update_state outside of a running task needs task_id=")
@@ -28,7 +28,7 @@ def report(task: Declared, task_id: str | None, state: str | None, meta: Mapping
     app = task.app
     request = task.request
     own = request.id == task_id
-    sealed = _seal(
+    sealed = sealed_for(
         app,
         Record(
             id=task_id,
@@ -41,13 +41,15 @@ def report(task: Declared, task_id: str | None, state: str | None, meta: Mapping
             life=request.message.marks.get(LIFE, 0) if own and request.message is not None else 0,
         ),
     )
+    if own and request.is_eager and not app.conf.task_store_eager_result:
+        return
     if current.recorder is not None:
         current.recorder(sealed)
     else:
-        _store(app, sealed)
+        store_now(app, sealed)
 
 
-def _seal(app: App, record: Record) -> SealedRecord:
+def sealed_for(app: App, record: Record) -> SealedRecord:
     """``record`` as bytes, the way this app's settings have it. Raises ``EncodeError``."""
     conf = app.conf
     seconds = conf.result_expires
@@ -59,7 +61,8 @@ def _seal(app: App, record: Record) -> SealedRecord:
     )
 
 
-def _store(app: App, sealed: SealedRecord) -> None:
+def store_now(app: App, sealed: SealedRecord) -> None:
+    """Store it before this returns. Raises ``NoResultBackend`` and ``StoreError``."""
     from umbel import bridge
 
     backend = app.backend

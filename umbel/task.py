@@ -98,6 +98,8 @@ class Task(Declared, Generic[P, R]):
         """As ``apply_async``, with the options as a value, and arguments that were checked."""
         publisher = self.app.publisher
         route, message = publisher.prepare(self.name, args, kwargs, self.resolved(options))
+        if publisher.eager:
+            return run_here(self, message, sent=True)
         publisher.send(route, message)
         return AsyncResult(message.id, self.app, ignored=message.ignore_result)
 
@@ -115,6 +117,8 @@ class Task(Declared, Generic[P, R]):
             if check is not None:
                 check(*args)
         prepared = publisher.prepare_many(self.name, calls, resolved)
+        if publisher.eager:
+            return [run_here(self, message, sent=True) for _, message in prepared]
         publisher.send_many(prepared)
         return [AsyncResult(message.id, self.app, ignored=message.ignore_result) for _, message in prepared]
 
@@ -133,13 +137,14 @@ class Task(Declared, Generic[P, R]):
         args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
         *,
-        throw: bool = False,
+        throw: bool | None = None,
         **options: Any,
     ) -> EagerResult[R]:
-        """Run the task here and now, as a worker would; ``throw=True`` raises its exception.
+        """Run the task here and now, as a worker would; ``throw`` raises its exception.
 
-        Arguments make the round trip through the serializer, so that what passes here passes there. Raises as
-        ``apply_async``.
+        Without ``throw``, ``task_eager_propagates`` counts. Arguments and result make the round trip through their
+        serializers, so that what passes here passes there. Times are not waited for, retries follow at once. Raises as
+        ``apply_async``, and ``UmbelError`` for a task that retries without end.
         """
         given, named = () if args is None else args, {} if kwargs is None else kwargs
         self.check(given, named)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 class Sender(Protocol):
     """Makes messages of calls, and sends them."""
 
+    @property
+    def eager(self) -> bool: ...
+
     def prepare(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions
     ) -> tuple[Route, Message]: ...

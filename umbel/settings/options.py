@@ -202,6 +202,14 @@ OPTIONS: dict[str, Option] = _declared(
         "Arguments that are shown as '***': in the representation that travels with a call, in logs, with results.",
         unit="argument names",
     ),
+    Option(
+        "task_always_eager",
+        FLAG,
+        False,
+        "Run calls in the calling process, at once, in place of sending them. For tests.",
+    ),
+    Option("task_eager_propagates", FLAG, False, "Raise the exception of a task that runs so in the caller."),
+    Option("task_store_eager_result", FLAG, False, "Keep the results of tasks that run so."),
     Option("timezone", ZONE, "UTC", "The time zone of datetimes that name none."),
     Option("enable_utc", FLAG, True, "Write times in UTC; False: in timezone."),
     # -- results --------------------------------------------------------------------------------------------------

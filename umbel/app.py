@@ -24,6 +24,7 @@ from umbel.serial import accepted
 from umbel.settings.loader import Settings
 from umbel.task import AsyncTask, Task, from_function
 from umbel.wire.redaction import UNKNOWN, Parameters
+from umbel.wiring import Rehearsal
 
 if TYPE_CHECKING:
     from umbel.dead import DeadLetterOffice
@@ -68,6 +69,8 @@ class Umbel(Connected, Lifecycle):
         """The class below which class-based tasks are written."""
         self.publisher = Publisher(self)
         self._discovered: list[tuple[Iterable[str] | Callable[[], Iterable[str]], str | None]] = []
+        self.rehearsal: Rehearsal | None = None
+        """Who runs this app's tasks in the process of those that wait for them; ``umbel.testing`` sets it."""
         current.join(self)
         if set_as_current:
             current.choose(self)

@@ -41,6 +41,8 @@ class Completed(Generic[R]):
         wait = _Wait(self._results, self._timeout)
         yield from wait.ended()
         while wait.pending:
+            if self._app.rehearsal is not None:
+                self._app.rehearsal.until_done(tuple(wait.pending))
             way = bridge.get()
             try:
                 sealed = way.run(asked(way, self._app.backend, wait.some), wait.left)
@@ -56,6 +58,8 @@ class Completed(Generic[R]):
         for result in wait.ended():
             yield result
         while wait.pending:
+            if self._app.rehearsal is not None:
+                await self._app.rehearsal.auntil_done(tuple(wait.pending))
             way = bridge.get()
             try:
                 sealed = await way.cross(asked(way, self._app.backend, wait.some), wait.left)

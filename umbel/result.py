@@ -14,7 +14,7 @@ from umbel.ports import ResultBackend
 from umbel.publisher import on_a_loop
 from umbel.revoking import revoke
 from umbel.wire import results
-from umbel.wiring import App
+from umbel.wiring import App, Rehearsal
 
 if TYPE_CHECKING:
     from umbel.bridge import Way
@@ -186,6 +186,8 @@ class AsyncResult(Generic[R]):
                 "get() on a running event loop would stop the loop: use `await result`, or `await result.aget(timeout)`"
             )
         if self._final is None:
+            if (rehearsal := self._rehearsal()) is not None:
+                rehearsal.until_done((self.id,))
             try:
                 self._final = self._run(self._end, timeout)
             except TimeoutError:
@@ -200,6 +202,8 @@ class AsyncResult(Generic[R]):
         """As ``get``, for coroutines, as often as wanted. Cancelling the wait does nothing to the task."""
         refuse_to_wait("await result")
         if self._final is None:
+            if (rehearsal := self._rehearsal()) is not None:
+                await rehearsal.auntil_done((self.id,))
             try:
                 self._final = await self._cross(self._end, timeout)
             except TimeoutError:
@@ -267,6 +271,11 @@ class AsyncResult(Generic[R]):
 
         way = bridge.get()
         return await way.cross(asked(way, self._backend(), ask), timeout)
+
+    def _rehearsal(self) -> Rehearsal | None:
+        """Who runs the task where no worker does; raises as ``_backend``."""
+        self._backend()
+        return self.app.rehearsal
 
     def _backend(self) -> ResultBackend:
         if self._ignored:

@@ -37,6 +37,18 @@ class Sender(Protocol):
     def send_many(self, messages: Sequence[tuple[Route, Message]]) -> None: ...
 
 
+class Rehearsal(Protocol):
+    """Runs the tasks of an app that has no worker."""
+
+    def until_done(self, task_ids: Sequence[str]) -> None:
+        """Run what is due, in this thread, until one of these has ended; raises ``TimeoutError`` when none does."""
+        ...
+
+    async def auntil_done(self, task_ids: Sequence[str]) -> None:
+        """As ``until_done``, on the running loop."""
+        ...
+
+
 class App(Protocol):
     """An app, as its tasks, its publisher, its results and its worker see it."""
 
@@ -75,5 +87,8 @@ class App(Protocol):
 
     @property
     def protection(self) -> Protection | None: ...
+
+    @property
+    def rehearsal(self) -> Rehearsal | None: ...
 
     def parameters_of(self, name: str) -> Parameters: ...

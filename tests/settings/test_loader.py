@@ -242,3 +242,16 @@ def test_first_reads_and_writes_from_many_threads_lose_nothing(tmp_path: Path) -
         thread.join()
     assert set(seen) == {5.0}
     assert {conf.origin(name) for name in names[:8]} == {"app.conf"}
+
+
+def test_a_block_overrides_every_source_and_leaves_them_as_they_were(tmp_path: Path) -> None:
+    conf = Settings(environ={"UMBEL_BROKER_PUBLISH_TIMEOUT": "3"}, cwd=tmp_path)
+    told: list[float] = []
+    conf.on_write(lambda: told.append(conf.broker_publish_timeout))
+    with conf.overridden({"broker_publish_timeout": 9}, "a test"):
+        assert (conf.broker_publish_timeout, conf.origin("broker_publish_timeout")) == (9, "a test")
+        conf.task_default_queue = "written"
+    assert (conf.broker_publish_timeout, conf.task_default_queue) == (3, "written")
+    assert told == [9, 9, 3]
+    with pytest.raises(UnknownOption, match="a test: unknown name"), conf.overridden({"broker": 1}, "a test"):
+        pass

@@ -126,3 +126,12 @@ def test_a_forked_child_starts_with_an_empty_store(store: MemoryStore) -> None:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert store.size("q") == 1
+
+
+def test_what_waits_is_told_in_the_order_in_which_it_comes_due(store: MemoryStore) -> None:
+    store.use_clock(HandClock(1000.0))
+    low, high, later, other = (envelope() for _ in range(4))
+    assert store.waiting() == []
+    store.publish([(Route("b", due=1500.0), later), (Route("b"), low), (Route("b", priority=5), high)])
+    store.publish([(Route("a"), other)])
+    assert [item.envelope for item in store.waiting()] == [other, high, low, later]

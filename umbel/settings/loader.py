@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -163,6 +164,24 @@ class Settings(Mapping[str, Any]):
         with self._writing:
             self._chosen = self._chosen._replace(command_line={**self._chosen.command_line, **layer})
         self._tell()
+
+    @contextmanager
+    def overridden(self, values: Mapping[str, Any], origin: str) -> Iterator[None]:
+        """Within the block these values beat every other source, the command line too; ``origin`` says who gave them.
+
+        What is written in the block otherwise stays. Raises as ``update``.
+        """
+        layer = from_code(values, origin, origin)
+        with self._writing:
+            before = self._chosen.command_line
+            self._chosen = self._chosen._replace(command_line={**before, **layer})
+        self._tell()
+        try:
+            yield
+        finally:
+            with self._writing:
+                self._chosen = self._chosen._replace(command_line=before)
+            self._tell()
 
     def on_write(self, changed: Callable[[], None]) -> None:
         """Call ``changed()`` after every write: for who reads settings so often that it keeps them."""

@@ -139,6 +139,14 @@ class MemoryStore:
         with self._lock:
             return len(self._ready.get(queue, ())) + len(self._waiting.get(queue, ()))
 
+    def waiting(self) -> list[Item]:
+        """What ``size`` counts in all queues, in the order in which it comes due and, of each queue, is handed out."""
+        with self._lock:
+            now = self.clock.now()
+            items = [item for heap in self._ready.values() for _, _, item in heap]
+            items += [item for heap in self._waiting.values() for _, _, item in heap]
+        return sorted(items, key=lambda item: (max(item.due or now, now), item.queue, -item.priority, item.seq))
+
     def purge(self, queue: str) -> int:
         """Drop what ``size`` counts; return how many."""
         with self._lock:

@@ -38,10 +38,10 @@ class NodeSide(Protocol):
 class Journey:
     """Takes deliveries from bytes to a report of how they ended.
 
-    ``call`` calls the user's function.
+    ``call`` calls the user's function; ``settler`` is made where none is given.
     """
 
-    def __init__(self, app: Umbel, hostname: str, call: Call, node: NodeSide) -> None:
+    def __init__(self, app: Umbel, hostname: str, call: Call, node: NodeSide, settler: Settler | None = None) -> None:
         self._app = app
         self._hostname = hostname
         self._call = call
@@ -54,7 +54,7 @@ class Journey:
         self._track_started: bool = app.conf.task_track_started
         self._soft_limit: float | None = app.conf.task_soft_time_limit
         self._hard_limit: float | None = app.conf.task_time_limit
-        self._settler = Settler(app, hostname)
+        self._settler = settler or Settler(app, hostname)
 
     async def __call__(self, number: int, delivery: Delivery) -> Report:
         """The life of one delivery. The firewall: what escapes is logged, and the delivery becomes a dead letter."""

@@ -25,6 +25,7 @@ def test_an_unknown_option_names_the_nearest() -> None:
         {"countdown": "3"},
         {"countdown": True},
         {"countdown": 1, "eta": NOW},
+        {"soft_time_limit": 9, "time_limit": 3},
         {"eta": 5},
         {"expires": float("nan")},
         {"priority": 10},

@@ -1,16 +1,17 @@
 # The project's commands. Needed beforehand: make, git and a python3 of 3.11 or newer; everything else is brought.
 
 PYTHON ?= python3
-ENVIRONMENTS := demo dev celery56 celery57 bench
+ENVIRONMENTS := demo dev docs celery56 celery57 bench
 SOURCES := $(wildcard umbel tests tools examples bench)
 
 # "IN_dev program …" runs a program inside the environment "dev", which is made first where it is missing.
 IN_dev := $(PYTHON) tools/environment.py dev --
 IN_demo := $(PYTHON) tools/environment.py demo --
+IN_docs := $(PYTHON) tools/environment.py docs --
 IN_bench := $(PYTHON) tools/environment.py bench --
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test-fast test bench soak format lock clean environments
+.PHONY: help demo check test-fast test docs bench soak format lock clean environments
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /    make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -34,6 +35,10 @@ test: ## everything, on a machine that has nothing yet
 	@$(MAKE) --no-print-directory check
 	$(IN_dev) python -m pytest
 
+docs: ## the documentation as a site, in site/
+	@$(IN_docs) sphinx-build --fresh-env --fail-on-warning --keep-going --nitpicky --quiet -c docs -d .sphinx . site
+	@echo "open site/index.html"
+
 bench: ## figures, beside those of another queue
 	@$(IN_bench) python -m bench
 
@@ -51,5 +56,5 @@ lock: ## pin requirements/*.in anew; UPGRADE=1 takes the newest versions
 	$(PYTHON) tools/environment.py --lock $(if $(UPGRADE),--upgrade)
 
 clean: ## remove everything that is made, the environments too
-	rm -rf .venvs .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist site
+	rm -rf .venvs .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .sphinx dist site
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

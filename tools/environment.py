@@ -30,7 +30,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-WITH_UMBEL = frozenset({"demo", "dev", "bench"})
+WITH_UMBEL = frozenset({"demo", "dev", "docs", "bench"})
 """Environments that get umbel itself, editable."""
 
 SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")

@@ -24,7 +24,7 @@ MODULES = sorted("umbel" if page.stem == "umbel" else f"umbel.{page.stem}" for p
 def site(tmp_path_factory: pytest.TempPathFactory, interpreter: Callable[[str], Path], root: Path) -> Path:
     """The built site; a warning is an error."""
     folder = tmp_path_factory.mktemp("site")
-    python = interpreter("docs")
+    python = str(interpreter("docs"))
     options = ["--fail-on-warning", "--keep-going", "--nitpicky", "--quiet"]
     command = [
         python,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import os
@@ -13,6 +14,7 @@ from typing import Any
 
 from umbel import current
 from umbel.app import Umbel
+from umbel.errors import UmbelError
 from umbel.model import Delivery, SealedRecord
 from umbel.pools.main_thread import MainThread
 from umbel.worker import hooks
@@ -36,6 +38,8 @@ class Solo:
         self._gate = threading.Condition()
         self._known: set[int] = set()
         """Numbers whose delivery the broker has forgotten; guarded by the condition."""
+        self._over = False
+        """Whether the node has ended and answers no more; guarded by the condition."""
         self._in_main_thread = False
         self._receive: Callable[[str, Any], None] | None = None
         self._fleet: Fleet | None = None
@@ -58,6 +62,9 @@ class Solo:
 
     def stop(self) -> None:
         """Let ``serve`` return, whatever the node does."""
+        with self._gate:
+            self._over = True
+            self._gate.notify_all()
         self._pool.stop()
 
     # -- what the node uses: a starter and a link -----------------------------------------------------------------
@@ -73,7 +80,8 @@ class Solo:
         fleet = self._fleet
 
         def receive(kind: str, payload: Any) -> None:
-            loop.call_soon_threadsafe(fleet.receive, runner, kind, payload)
+            with contextlib.suppress(RuntimeError):  # the node has ended, and given back what it had not heard of
+                loop.call_soon_threadsafe(fleet.receive, runner, kind, payload)
 
         self._receive = receive
         fleet.add(runner)
@@ -144,8 +152,10 @@ class Solo:
             self._send("limits", (number, soft, None))
 
     def acknowledge(self, number: int) -> None:
-        """Return when the broker has forgotten delivery ``number``."""
+        """Return when the broker has forgotten delivery ``number``; raises ``UmbelError`` if the node ends before."""
         self._send("ack", number)
         with self._gate:
-            self._gate.wait_for(lambda: number in self._known)
+            self._gate.wait_for(lambda: number in self._known or self._over)
+            if number not in self._known:
+                raise UmbelError("the worker ended before the task was started")
             self._known.discard(number)

@@ -23,12 +23,18 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     commands, project = tmp_path / "bin", tmp_path / "project"
     commands.mkdir()
     project.mkdir()
-    for name, line in {"umbel": f"'{sys.executable}' -m umbel", "python": f"'{sys.executable}'"}.items():
+    lines = {
+        "umbel": f"'{sys.executable}' -m umbel",
+        "python": f"'{sys.executable}'",
+        "pytest": f"'{sys.executable}' -m pytest -p umbel.testing.pytest_plugin -p no:cacheprovider",
+    }
+    for name, line in lines.items():
         (commands / name).write_text(f'#!/bin/sh\nexec {line} "$@"\n')
         (commands / name).chmod(0o755)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("UMBEL_")}
     path = f"{commands}{os.pathsep}{os.environ['PATH']}"
-    with Reader(project, tmp_path / "notes", {**inherited, "PYTHONPATH": str(ROOT), "PATH": path}) as reader:
+    own = {"PYTHONPATH": str(ROOT), "PATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    with Reader(project, tmp_path / "notes", {**inherited, **own}) as reader:
         yield reader
 
 

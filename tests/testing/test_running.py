@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.testing.shop import add, declare
+from umbel import testing
 from umbel.app import Umbel
 from umbel.errors import (
     ConfigurationError,
@@ -114,6 +115,12 @@ def test_results_that_the_app_does_not_keep_are_not_kept_here(app: Umbel) -> Non
         with pytest.raises(NoResultBackend):
             result.get()
         assert [(end.state, end.value) for end in t.results] == [("SUCCESS", 2)]
+
+
+def test_names_that_do_not_exist_are_no_attributes() -> None:
+    assert all(getattr(testing, name) for name in testing.__all__)
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = testing.nothing
 
 
 def test_outside_of_its_block_it_says_so(app: Umbel) -> None:

@@ -16,6 +16,7 @@ NAMES = {
     "Backoff": "umbel.retry",
     "Ignore": "umbel.errors",
     "Middleware": "umbel.middleware",
+    "Queue": "umbel.model",
     "Reject": "umbel.errors",
     "Retry": "umbel.errors",
     "State": "umbel.model",
@@ -24,7 +25,7 @@ NAMES = {
     "Umbel": "umbel.app",
     "current_app": "umbel.proxies",
     "current_task": "umbel.proxies",
-    "shared_task": "umbel.app",
+    "shared_task": "umbel.shared",
 }
 
 

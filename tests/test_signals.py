@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from umbel import current, signals
-from umbel.app import Umbel, shared_task
+from umbel.app import Umbel
 from umbel.errors import ConfigurationError
+from umbel.shared import shared_task
 from umbel.signals import Signal
 
 

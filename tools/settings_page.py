@@ -12,7 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from umbel.settings.options import OPTIONS, Option
+from umbel.settings.option import Option
+from umbel.settings.options import OPTIONS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 BEGIN = "<!-- The table is written by tools/settings_page.py. -->"

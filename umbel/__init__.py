@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from umbel._version import __version__
-    from umbel.app import Umbel, shared_task
+    from umbel.app import Umbel
     from umbel.errors import Ignore, Reject, Retry, TimeoutError
     from umbel.middleware import Middleware
-    from umbel.model import State
+    from umbel.model import Queue, State
     from umbel.proxies import current_app, current_task
     from umbel.result import AsyncResult
     from umbel.retry import Backoff
+    from umbel.shared import shared_task
     from umbel.task import Task
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Backoff",
     "Ignore",
     "Middleware",
+    "Queue",
     "Reject",
     "Retry",
     "State",
@@ -42,6 +44,7 @@ _HOMES = {
     "Backoff": "umbel.retry",
     "Ignore": "umbel.errors",
     "Middleware": "umbel.middleware",
+    "Queue": "umbel.model",
     "Reject": "umbel.errors",
     "Retry": "umbel.errors",
     "State": "umbel.model",
@@ -51,7 +54,7 @@ _HOMES = {
     "__version__": "umbel._version",
     "current_app": "umbel.proxies",
     "current_task": "umbel.proxies",
-    "shared_task": "umbel.app",
+    "shared_task": "umbel.shared",
 }
 """The module that defines each public name."""
 

@@ -20,6 +20,7 @@ from umbel.publisher import Publisher
 from umbel.registry import TaskRegistry
 from umbel.result import AsyncResult
 from umbel.revoking import revoke
+from umbel.routing import Queues
 from umbel.serial import accepted
 from umbel.settings.loader import Settings
 from umbel.task import AsyncTask, Task, from_function
@@ -44,8 +45,9 @@ class Umbel(Connected, Lifecycle):
 
     ``main`` is the name that tasks of ``__main__`` get in front. ``broker`` and ``backend`` are URLs; without a
     broker, an SQLite file of the project is used, and without a backend the broker's own store where it has one.
-    ``include`` names modules that a worker imports. Further keywords are settings; one that does not exist raises
-    ``UnknownOption``.
+    ``include`` names modules that a worker imports. ``strict_typing`` says whether calls are held against the
+    signatures of tasks that do not say so themselves (``typing``). Further keywords are settings; one that does not
+    exist raises ``UnknownOption``.
     """
 
     def __init__(
@@ -56,10 +58,12 @@ class Umbel(Connected, Lifecycle):
         backend: str | None = None,
         include: Sequence[str] = (),
         set_as_current: bool = True,
+        strict_typing: bool = True,
         **settings: Any,
     ) -> None:
         given = {"broker_url": broker, "result_backend": backend, "include": tuple(include) or None}
         self.main = main
+        self.strict_typing = strict_typing
         self.clock: clock.Clock = clock.SystemClock()
         super().__init__(Settings(constructor={k: v for k, v in given.items() if v is not None} | settings))
         self.conf.on_first_read(self)
@@ -160,6 +164,8 @@ class Umbel(Connected, Lifecycle):
         known = self.tasks.register(task)
         if known is task:
             task.bind(self)
+            if self.finalized:
+                task.annotate()
         return cast("K", known)
 
     def add_middleware(self, middleware: Any) -> None:
@@ -177,12 +183,13 @@ class Umbel(Connected, Lifecycle):
         known = self.tasks.get(name)
         if known is not None:
             return known.apply_async(args, kwargs, **options)
-        route, message = self.publisher.prepare(name, args or (), kwargs or {}, NO_OPTIONS.with_(**options))
+        said = NO_OPTIONS.with_(**options)
+        route, message = self.publisher.prepare(name, args or (), kwargs or {}, said)
         if self.publisher.eager:
             raise NotRegistered(
                 f"task_always_eager is on and no task named {name!r} is known here, where it has to run"
             )
-        self.publisher.send(route, message)
+        self.publisher.send(route, message, **said.offering)
         return AsyncResult(message.id, self, ignored=message.ignore_result)
 
     def result(self, task_id: str) -> AsyncResult[Any]:
@@ -241,6 +248,8 @@ class Umbel(Connected, Lifecycle):
             importlib.import_module(module)
         for packages, related_name in self._discovered:
             _discover(packages, related_name)
+        for task in list(self.tasks.values()):
+            task.annotate()
         self.finalize()
 
     # -- settings and what they choose --------------------------------------------------------------------------
@@ -250,15 +259,36 @@ class Umbel(Connected, Lifecycle):
         ``UMBEL_…`` attributes. It is imported at the first look at a setting; the last call wins."""
         self.conf.config_from_object(source, namespace=namespace)
 
+    def config_from_envvar(self, variable: str, *, namespace: str | None = None) -> None:
+        """As ``config_from_object``, with the module that an environment variable names.
+
+        Raises ``ConfigurationError`` when the variable is not set.
+        """
+        self.conf.config_from_envvar(variable, namespace=namespace)
+
+    @property
+    def queues(self) -> Queues:
+        """The queues of this app: ``task_queues`` and ``task_default_queue``."""
+        conf = self.conf
+        return Queues(conf.task_queues, conf.task_default_queue, conf.task_create_missing_queues)
+
+    def select_queues(self, names: Iterable[str]) -> None:
+        """Have this app's workers take tasks from these queues alone: ``worker_queues``. Calls go where they went."""
+        self.conf.worker_queues = tuple(names)
+
+    def now(self) -> datetime:
+        """The time by this app's clock, in ``timezone``."""
+        return datetime.fromtimestamp(self.clock.now(), self.timezone)
+
     @property
     def timezone(self) -> tzinfo:
         """The zone of naive datetimes, and of those on the wire: ``timezone``, else UTC, or with ``enable_utc`` off the
         machine's."""
         name = self.conf.timezone
-        if name == "UTC" or (not name and self.conf.enable_utc):
+        if name == "UTC" or (name is None and self.conf.enable_utc):
             return UTC
-        if not name:
-            return datetime.fromtimestamp(self.clock.now(), UTC).astimezone().tzinfo or UTC
+        if name is None:
+            return clock.MachineZone()
         from zoneinfo import ZoneInfo
 
         return ZoneInfo(name)
@@ -293,59 +323,6 @@ class Umbel(Connected, Lifecycle):
     def set_current(self) -> None:
         """Make this the current app of the process."""
         current.choose(self)
-
-
-@overload
-def shared_task(function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
-
-
-@overload
-def shared_task(function: Callable[P, R], /) -> Task[P, R]: ...
-
-
-@overload
-def shared_task(*, bind: Literal[True], **options: Any) -> DeclareBound: ...
-
-
-@overload
-def shared_task(*, bind: Literal[False] = ..., **options: Any) -> Declare: ...
-
-
-def shared_task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-    """A task of every app, existing and to come; what comes back acts for the app that is current when it is used.
-
-    The options are those of ``Umbel.task``.
-    """
-
-    def declare(body: Callable[..., Any]) -> SharedTask:
-        name = options.get("name") or f"{body.__module__}.{body.__name__}"
-        current.share(lambda app: app.task(**{**options, "name": name})(body))
-        return SharedTask(name, body)
-
-    return declare if function is None else declare(function)
-
-
-class SharedTask:
-    """Stands for the current app's task of that name."""
-
-    def __init__(self, name: str, function: Callable[..., Any]) -> None:
-        self.__dict__["name"] = name
-        self.__dict__["__wrapped__"] = function
-        self.__dict__["__doc__"] = function.__doc__
-
-    def __getattr__(self, attribute: str) -> Any:
-        return getattr(current.app().tasks[self.name], attribute)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function here and now; without any app it is the plain function."""
-        try:
-            task = current.app().tasks[self.name]
-        except ConfigurationError:
-            return self.__wrapped__(*args, **kwargs)
-        return task(*args, **kwargs)
-
-    def __repr__(self) -> str:
-        return f"<shared task {self.name}>"
 
 
 def _discover(packages: Iterable[str] | Callable[[], Iterable[str]], related_name: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +31,30 @@ class Clock(Protocol):
     def boot_id(self) -> str:
         """A text that changes when the machine boots; empty where the system does not tell."""
         ...
+
+
+class MachineZone(tzinfo):
+    """The zone that the machine is set to, with its changes in the course of the year."""
+
+    def __repr__(self) -> str:
+        return "the machine's own time zone"
+
+    def utcoffset(self, moment: datetime | None) -> timedelta | None:
+        return None if moment is None else _local(moment).utcoffset()
+
+    def dst(self, moment: datetime | None) -> timedelta | None:
+        return None
+
+    def tzname(self, moment: datetime | None) -> str | None:
+        return None if moment is None else _local(moment).tzname()
+
+    def fromutc(self, moment: datetime) -> datetime:
+        seconds = moment.replace(tzinfo=UTC).timestamp()
+        return datetime.fromtimestamp(seconds).replace(tzinfo=self)  # noqa: DTZ006  the machine's zone is meant
+
+
+def _local(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=None).astimezone()
 
 
 class SystemClock:

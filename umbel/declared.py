@@ -9,8 +9,9 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from umbel import current
-from umbel.call import CallOptions
-from umbel.errors import ConfigurationError, UmbelError
+from umbel.annotations import Annotations
+from umbel.call import NAMES, CallOptions
+from umbel.errors import ConfigurationError, UmbelError, UnknownOption
 from umbel.request import Request
 from umbel.retry import Backoff, classic
 from umbel.signature_check import Checker, checker_for
@@ -21,6 +22,8 @@ OUTSIDE = Request()
 """What ``self.request`` is when the function is called like any function."""
 
 
+_ABSENT = object()
+
 _ENDS = ("on_success", "on_failure", "on_retry", "after_return")
 
 
@@ -29,8 +32,10 @@ class Declared:
 
     app: App
     name: str = ""
-    typing: bool = True
+    typing: bool | None = None
     queue: str | None = None
+    exchange: str | None = None
+    routing_key: str | None = None
     priority: int | None = None
     expires: float | None = None
     serializer: str | None = None
@@ -61,6 +66,8 @@ class Declared:
         {
             "typing",
             "queue",
+            "exchange",
+            "routing_key",
             "priority",
             "expires",
             "serializer",
@@ -87,6 +94,9 @@ class Declared:
         }
     )
 
+    SENT: ClassVar[frozenset[str]] = (OPTIONS & NAMES) - {"retry_policy"}
+    """Those that are options of each call, too."""
+
     listens: bool = False
     """Whether it has handlers that are called at its end; known once the task belongs to an app."""
 
@@ -98,6 +108,12 @@ class Declared:
 
     _checker: Checker | None = None
 
+    _defaults: CallOptions | None = None
+    """The call options that the task lends; None until they are wanted, and after a write to the settings."""
+
+    _own: Mapping[str, Any] | None = None
+    """What the instance had in the place of what ``task_annotations`` say; None where they say nothing."""
+
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """The body of the task; ``@app.task`` puts the function here, a subclass writes it."""
         raise UmbelError(f"the task {self.name} has no body: define run()")
@@ -108,22 +124,48 @@ class Declared:
         Raises ``ConfigurationError`` for an option that cannot be meant.
         """
         self.app = app
-        CallOptions(
-            queue=self.queue,
-            priority=self.priority,
-            expires=self.expires,
-            time_limit=self.time_limit,
-            soft_time_limit=self.soft_time_limit,
-        ).check()
-        if not isinstance(self.throws, tuple):
-            raise ConfigurationError(f"{self.name}: throws must be a tuple of exception classes, not {self.throws!r}")
-        self.retry_policy = self.retry_policy or classic(self)
+        self._declared_policy = self.retry_policy
+        self._take_options()
         kind = type(self)
         self.listens = any(getattr(kind, name) is not getattr(Declared, name) for name in _ENDS)
         self.prepares = kind.before_start is not Declared.before_start
         self.is_async = inspect.iscoroutinefunction(inspect.unwrap(self.run))
-        if self.typing:
-            self._checker = checker_for(self.run, self.name, skip_first=False)
+        app.conf.on_write(self._forget)
+
+    def annotate(self) -> None:
+        """Let ``task_annotations`` replace what was declared, as it says now.
+
+        Raises ``UnknownOption`` for an option that no task has, ``ConfigurationError`` for one that cannot be meant.
+        """
+        annotations = self.app.conf.task_annotations
+        if annotations is None and self._own is None:
+            return
+        changes = Annotations(annotations).of(self)
+        policy = changes.pop("retry", None)  # the name is a method's
+        for option in changes:
+            if option not in self.OPTIONS and (
+                option.startswith("_") or callable(getattr(type(self), option, callable))
+            ):
+                raise UnknownOption(f"task_annotations for {self.name}", option, self.OPTIONS | {"retry"})
+        held = vars(self)
+        for name, value in (self._own or {}).items():
+            held.pop(name, None) if value is _ABSENT else held.update({name: value})
+        self._own = {name: held.get(name, _ABSENT) for name in changes} if annotations is not None else None
+        held.update(changes)
+        self._take_options(policy)
+
+    def _take_options(self, policy: Backoff | None = None) -> None:
+        """Check the options, and make what follows from them."""
+        CallOptions(**{name: getattr(self, name) for name in self.SENT}).check()
+        if not isinstance(self.throws, tuple):
+            raise ConfigurationError(f"{self.name}: throws must be a tuple of exception classes, not {self.throws!r}")
+        self.retry_policy = policy or self._declared_policy or classic(self)
+        strict = self.app.strict_typing if self.typing is None else self.typing
+        self._checker = checker_for(self.run, self.name, skip_first=False) if strict else None
+        self._defaults = None
+
+    def _forget(self) -> None:
+        self._defaults = None
 
     @property
     def origin(self) -> str:

@@ -5,6 +5,7 @@ UmbelError
  │   ├─ UnknownOption        a setting, keyword or flag that does not exist, with the nearest that does
  │   │   └─ UnknownSetting   (also an AttributeError and a KeyError) such a setting was read
  │   ├─ AppNotFound          no app where it was looked for; lists every place tried
+ │   ├─ QueueNotFound        a queue that is not declared, where only declared ones may be used
  │   ├─ NoResultBackend      a result was asked for and no backend keeps any
  │   └─ MissingExtra         a feature needs a package that is not installed
  ├─ StoreError               a broker or result store refused or could not be reached
@@ -51,13 +52,18 @@ class ConfigurationError(UmbelError):
     """Something is set up in a way that cannot work."""
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of an error's message: which of ``known`` may have been meant; empty when none comes near."""
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 class UnknownOption(ConfigurationError, TypeError):
     """A name that is not an option. The message ends with the nearest name that is."""
 
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
         near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        super().__init__(f"{what}: unknown name {name!r}{hint}")
+        super().__init__(f"{what}: unknown name {name!r}{nearest(name, near)}")
         self.name = name
         self.nearest = near[0] if near else None
 
@@ -71,6 +77,10 @@ class UnknownSetting(UnknownOption, AttributeError, KeyError):  # type: ignore[m
 
 class AppNotFound(ConfigurationError):
     """No app was found; the message lists every place that was tried and what was there."""
+
+
+class QueueNotFound(ConfigurationError):
+    """A queue that nobody declared, and ``task_create_missing_queues`` is off, or no queue has the routing key."""
 
 
 class NoResultBackend(ConfigurationError):

@@ -7,10 +7,12 @@ All are values: frozen, with slots, and none of them reaches up to the machinery
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
+
+from umbel.errors import ConfigurationError
 
 
 class State(StrEnum):
@@ -296,7 +298,32 @@ class Settlement(NamedTuple):
     record: SealedRecord | None = None
 
 
-class Queue(NamedTuple):
-    """A queue as a user names it."""
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue as a user declares it: ``task_queues=[Queue("mail", max_priority=10)]``.
+
+    A call may name its queue by ``routing_key`` (and ``exchange``) instead; without one it is the queue's name.
+    ``max_priority`` and ``arguments`` are for brokers whose queues have such; where priorities need no declaring,
+    every queue has all ten. Raises ``ConfigurationError`` for a value that cannot be meant.
+    """
 
     name: str
+    _: KW_ONLY
+    exchange: str = ""
+    routing_key: str = ""
+    max_priority: int | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        if not self.routing_key:
+            object.__setattr__(self, "routing_key", self.name)
+        for option in ("name", "exchange", "routing_key"):
+            text = getattr(self, option)
+            if not isinstance(text, str) or not (text or option == "exchange"):
+                raise ConfigurationError(f"Queue: {option} must be a text that is not empty, not {text!r}")
+        most = self.max_priority
+        if most is not None and (not isinstance(most, int) or isinstance(most, bool) or not 1 <= most <= 255):
+            raise ConfigurationError(f"Queue {self.name}: max_priority must be a whole number, 1 to 255, not {most!r}")
+        arguments = self.arguments
+        if not isinstance(arguments, Mapping) or not all(isinstance(name, str) for name in arguments):
+            raise ConfigurationError(f"Queue {self.name}: arguments must be a mapping of names, not {arguments!r}")

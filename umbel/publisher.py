@@ -9,15 +9,18 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, tzinfo
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from umbel import current, outgoing
 from umbel.call import CallOptions, due_time, expiry_time
-from umbel.errors import PublishError, StoreError, TimeoutError
+from umbel.errors import PublishError, StoreBusy, StoreDamaged, StoreError, StoreUnsuitable, TimeoutError
 from umbel.ids import new_id, new_ids
 from umbel.middleware import NextSend
-from umbel.model import Envelope, Message, Route
+from umbel.model import Envelope, Message, Queue, Route
 from umbel.ports import Broker, Immediate
+from umbel.retry import NEVER_AGAIN, PublishRetry
+from umbel.routing import Queues, Routes
 from umbel.signals import after_task_publish, before_task_publish
 from umbel.wire import task_v2
 from umbel.wire.redaction import Redaction
@@ -31,6 +34,9 @@ _NONE: Mapping[str, Any] = {}
 
 _SHARED = tuple(each.name for each in fields(Message) if each.name not in ("id", "args", "root_id"))
 """What the messages of calls that were sent together have in common."""
+
+_HOPELESS = (TimeoutError, StoreBusy, StoreDamaged, StoreUnsuitable)
+"""Errors after which the message is not offered again: the time is over, or time mends nothing."""
 
 _like = maker(Message, ("id", "args", "root_id", *_SHARED))
 
@@ -49,6 +55,10 @@ class _Defaults(NamedTuple):
     form: str
     protection: Protection | None
     redaction: Redaction | None
+    routes: Routes | None
+    queues: Queues | None
+    """None where every name is a queue."""
+    retry: PublishRetry
 
 
 class Publisher:
@@ -82,6 +92,9 @@ class Publisher:
             app.broker.form,
             app.protection,
             Redaction(conf.task_redact_args) if conf.task_redact_args else None,
+            None if conf.task_routes is None else Routes(conf.task_routes),
+            app.queues if conf.task_queues or not conf.task_create_missing_queues else None,
+            PublishRetry.of(conf.task_publish_retry_policy) if conf.task_publish_retry else NEVER_AGAIN,
         )
         return known
 
@@ -93,6 +106,8 @@ class Publisher:
         Inside a running task the new message gets that task as its parent, and the same root.
         """
         defaults = self._defaults or self._read()
+        if defaults.routes is not None:
+            options = self._routed(defaults.routes, name, args, kwargs, options)
         task_id = options.task_id or new_id()
         parent_id, root_id = options.parent_id, options.root_id
         attempt = current.request.get()
@@ -132,7 +147,12 @@ class Publisher:
             serializer=options.serializer or defaults.serializer,
             compression=options.compression or defaults.compression,
         )
-        route, sends = Route(options.queue or defaults.queue, priority, due), self._app.middleware.sends
+        if defaults.queues is None and options.routing_key is None:
+            route = Route(options.queue or defaults.queue, priority, due)
+        else:
+            queue = _declared(defaults.queues or self._app.queues, options)
+            route = Route(queue.name, priority, due, queue.exchange, queue.routing_key)
+        sends = self._app.middleware.sends
         return (route, message) if sends is None else self._passed(sends, route, message)
 
     def _passed(self, sends: NextSend, route: Route, message: Message) -> tuple[Route, Message]:
@@ -141,15 +161,31 @@ class Publisher:
         due = _due(changed.eta, self._app.clock.now())
         return route._replace(priority=changed.priority, due=due), changed
 
+    def queue_of(self, name: str, options: CallOptions) -> str | None:
+        """Where calls of that task with these options go; None when a router decides by the arguments."""
+        defaults = self._defaults or self._read()
+        known: Mapping[str, Any] | None = _NONE if defaults.routes is None else defaults.routes.of_name(name)
+        if known is None and options.queue is None and options.routing_key is None:
+            return None
+        return _declared(self._app.queues, options.filled(known or _NONE)).name
+
+    def _routed(
+        self, routes: Routes, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions
+    ) -> CallOptions:
+        known = routes.of_name(name)
+        if known is None:
+            known = routes.find(name, args, kwargs, options.given, self._app.tasks.get(name))
+        return options.filled(known) if known else options
+
     def prepare_many(
         self, name: str, calls: Sequence[Sequence[Any]], options: CallOptions
     ) -> list[tuple[Route, Message]]:
         """The messages for calls that differ in their positional arguments alone; nothing is sent."""
         if not calls:
             return []
-        if self._defaults is None:
-            self._read()
-        if self._app.middleware.sends is not None:
+        routes = (self._defaults or self._read()).routes
+        each_apart = self._app.middleware.sends is not None
+        if each_apart or (routes is not None and routes.of_name(name) is None):  # their arguments may tell them apart
             return [self.prepare(name, args, _NONE, options) for args in calls]
         route, first = self.prepare(name, calls[0], _NONE, options)
         own_root = first.root_id == first.id
@@ -159,8 +195,8 @@ class Publisher:
             for task_id, args in zip(new_ids(len(calls)), calls, strict=True)
         ]
 
-    def send(self, route: Route, message: Message) -> None:
-        """Return when the broker has ``message`` durably.
+    def send(self, route: Route, message: Message, *, retry: PublishRetry | None = None) -> None:
+        """Return when the broker has ``message`` durably; ``retry`` replaces what the settings say of that.
 
         Raises ``PublishError`` (with the message in it) when it has not within ``broker_publish_timeout``, and
         ``EncodeError`` when an argument cannot be written; in both cases nothing was sent.
@@ -171,14 +207,14 @@ class Publisher:
         if defaults.redaction is not None:
             message = defaults.redaction.of(message, self._app.parameters_of(message.task))
         envelope = task_v2.encode(message, defaults.form, protection=defaults.protection)
-        self._publish(defaults.broker, [(route, envelope)], message)
+        self._publish(defaults, [(route, envelope)], message, retry)
         attempt = current.request.get()
         if attempt is not None and not message.ignore_result:
             attempt.children.append(message.id)
         if after_task_publish.receivers:
             outgoing.published([(route, message)])
 
-    def send_many(self, messages: Sequence[tuple[Route, Message]]) -> None:
+    def send_many(self, messages: Sequence[tuple[Route, Message]], *, retry: PublishRetry | None = None) -> None:
         """As ``send``, for all of them in one durable write: all or none where the store can."""
         defaults = self._defaults or self._read()
         if before_task_publish.receivers:
@@ -188,23 +224,33 @@ class Publisher:
             bodies = [defaults.redaction.of(each, self._app.parameters_of(each.task)) for each in bodies]
         envelopes = task_v2.encode_many(bodies, defaults.form, protection=defaults.protection)
         pairs = [(route, envelope) for (route, _), envelope in zip(messages, envelopes, strict=True)]
-        self._publish(defaults.broker, pairs, bodies)
+        self._publish(defaults, pairs, bodies, retry)
         attempt = current.request.get()
         if attempt is not None:
             attempt.children += [message.id for message in bodies if not message.ignore_result]
         if after_task_publish.receivers:
             outgoing.published(messages)
 
-    def _publish(self, broker: Broker, pairs: Sequence[tuple[Route, Envelope]], message: Any) -> None:
+    def _publish(
+        self, defaults: _Defaults, pairs: Sequence[tuple[Route, Envelope]], message: Any, retry: PublishRetry | None
+    ) -> None:
         if on_a_loop():
             _warn_of_blocking()
-        try:
-            if isinstance(broker, Immediate):
-                broker.publish_now(pairs)
-            else:
-                self._cross(broker, pairs)
-        except (StoreError, TimeoutError) as error:
-            raise PublishError(f"the broker did not take the message: {error}", message) from error
+        broker, pauses, latest = defaults.broker, None, monotonic() + defaults.timeout
+        while True:
+            try:
+                if isinstance(broker, Immediate):
+                    broker.publish_now(pairs)
+                else:
+                    self._cross(broker, pairs)
+                return
+            except (StoreError, TimeoutError) as error:
+                if pauses is None:
+                    pauses = (retry or defaults.retry).pauses()
+                pause = None if isinstance(error, _HOPELESS) else next(pauses, None)
+                if pause is None or monotonic() + pause > latest:
+                    raise PublishError(f"the broker did not take the message: {error}", message) from error
+                sleep(pause)
 
     def _cross(self, broker: Broker, pairs: Sequence[tuple[Route, Envelope]]) -> None:
         from umbel import bridge
@@ -244,6 +290,12 @@ def _warn_of_blocking() -> None:
         RuntimeWarning,
         stacklevel=depth,
     )
+
+
+def _declared(queues: Queues, options: CallOptions) -> Queue:
+    if options.routing_key is not None:
+        return queues.keyed(options.exchange, options.routing_key)
+    return queues.find(options.queue or queues.default)
 
 
 def _due(eta: datetime | None, now: float) -> float | None:

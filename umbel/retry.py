@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from itertools import count
 from typing import Any, Protocol
 
-from umbel.errors import ConfigurationError
+from umbel.errors import ConfigurationError, UnknownOption
 
 Chance = Callable[[float, float], float]
 """``random.uniform``, or what a test puts in its place."""
@@ -64,6 +65,49 @@ class Backoff:
         except OverflowError:
             longest = self.most
         return chance(0.0, longest) if self.jitter else longest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishRetry:
+    """When a message that the broker refused is offered again: after ``interval_start`` seconds, then
+    ``interval_step`` longer each time, ``interval_max`` at most; ``max_retries`` times, None for as long as
+    ``broker_publish_timeout`` allows.
+
+    Raises ``ConfigurationError`` for a value that cannot be meant.
+    """
+
+    max_retries: int | None = 3
+    interval_start: float = 0.0
+    interval_step: float = 0.2
+    interval_max: float = 1.0
+
+    def __post_init__(self) -> None:
+        most = self.max_retries
+        if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 0):
+            raise ConfigurationError(f"retry_policy: max_retries must be a whole number or None, not {most!r}")
+        for name in ("interval_start", "interval_step", "interval_max"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise ConfigurationError(f"retry_policy: {name} must be a number of seconds from 0, not {value!r}")
+
+    @classmethod
+    def of(cls, policy: Mapping[str, Any]) -> PublishRetry:
+        """From a mapping; what is left out has its default. Raises ``UnknownOption`` for a name."""
+        if not isinstance(policy, Mapping):
+            raise ConfigurationError(f"retry_policy: expected a mapping such as {{'max_retries': 5}}, got {policy!r}")
+        known = [each.name for each in fields(cls)]
+        for name in policy:
+            if name not in known:
+                raise UnknownOption("retry_policy", str(name), known)
+        return cls(**policy)
+
+    def pauses(self) -> Iterator[float]:
+        """Seconds to wait before each further offer."""
+        for retry in count() if self.max_retries is None else range(self.max_retries):
+            yield min(self.interval_max, self.interval_start + retry * self.interval_step)
+
+
+NEVER_AGAIN = PublishRetry(max_retries=0)
 
 
 class Classic(Protocol):

@@ -48,13 +48,15 @@ def _limit(task: Declared, retry: Retry) -> int | None:
 def next_message(task: Declared, message: Message, retry: Retry, now: float) -> Message:
     """The next attempt's message: the same id, links and parents; one retry more; not before its time.
 
-    ``now`` is the unix time. Raises ``UnknownOption`` for an option that a retry cannot change, and what
-    ``CallOptions.with_`` raises for a value.
+    ``now`` is the unix time. Raises ``UnknownOption`` for an option that a retry cannot change, ``QueueNotFound``,
+    and what ``CallOptions.with_`` raises for a value.
     """
     for name in retry.options:
         if name not in OPTIONS:
             raise UnknownOption("retry option", name, OPTIONS)
     NO_OPTIONS.with_(**retry.options)
+    if retry.options.get("queue") is not None:
+        task.app.queues.find(retry.options["queue"])
     seconds = retry.countdown if retry.countdown is not None else task.default_retry_delay
     eta = retry.eta
     if eta is None:

@@ -29,8 +29,6 @@ class Task(Declared, Generic[P, R]):
     Made by ``@app.task``, or by subclassing with ``name`` and ``run`` and ``app.register_task``.
     """
 
-    _defaults: CallOptions | None = None
-
     def __reduce__(self) -> tuple[Any, ...]:
         return _find, (self.name,)
 
@@ -100,7 +98,10 @@ class Task(Declared, Generic[P, R]):
         route, message = publisher.prepare(self.name, args, kwargs, self.resolved(options))
         if publisher.eager:
             return run_here(self, message, sent=True)
-        publisher.send(route, message)
+        if options is NO_OPTIONS:
+            publisher.send(route, message)
+        else:
+            publisher.send(route, message, **options.offering)
         return AsyncResult(message.id, self.app, ignored=message.ignore_result)
 
     def send_many(self, arguments: Iterable[Sequence[Any]], options: CallOptions) -> list[AsyncResult[R]]:
@@ -119,18 +120,18 @@ class Task(Declared, Generic[P, R]):
         prepared = publisher.prepare_many(self.name, calls, resolved)
         if publisher.eager:
             return [run_here(self, message, sent=True) for _, message in prepared]
-        publisher.send_many(prepared)
+        publisher.send_many(prepared, **options.offering)
         return [AsyncResult(message.id, self.app, ignored=message.ignore_result) for _, message in prepared]
 
     def resolved(self, options: CallOptions) -> CallOptions:
         """``options`` with the task's own in the places that they leave open."""
-        if self._defaults is None:
-            own = {name: getattr(self, name) for name in self.OPTIONS & NAMES}
-            self._defaults = CallOptions(**own)
+        defaults = self._defaults
+        if defaults is None:
+            self.annotate()
+            defaults = self._defaults = CallOptions(**{name: getattr(self, name) for name in self.SENT})
         if options is NO_OPTIONS:
-            return self._defaults
-        given = {name: value for name in NAMES if (value := getattr(options, name)) is not None}
-        return self._defaults.with_(**given)
+            return defaults
+        return options.filled(defaults.given)
 
     def apply(
         self,

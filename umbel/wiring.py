@@ -11,6 +11,8 @@ from umbel.clock import Clock
 from umbel.middleware import Onion
 from umbel.model import Message, Route
 from umbel.ports import Broker, ResultBackend
+from umbel.retry import PublishRetry
+from umbel.routing import Queues
 from umbel.settings.loader import Settings
 from umbel.wire.redaction import Parameters
 
@@ -24,6 +26,8 @@ class Sender(Protocol):
     @property
     def eager(self) -> bool: ...
 
+    def queue_of(self, name: str, options: CallOptions) -> str | None: ...
+
     def prepare(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions
     ) -> tuple[Route, Message]: ...
@@ -32,9 +36,9 @@ class Sender(Protocol):
         self, name: str, calls: Sequence[Sequence[Any]], options: CallOptions
     ) -> list[tuple[Route, Message]]: ...
 
-    def send(self, route: Route, message: Message) -> None: ...
+    def send(self, route: Route, message: Message, *, retry: PublishRetry | None = None) -> None: ...
 
-    def send_many(self, messages: Sequence[tuple[Route, Message]]) -> None: ...
+    def send_many(self, messages: Sequence[tuple[Route, Message]], *, retry: PublishRetry | None = None) -> None: ...
 
 
 class Rehearsal(Protocol):
@@ -63,6 +67,15 @@ class App(Protocol):
 
     @property
     def middleware(self) -> Onion: ...
+
+    @property
+    def tasks(self) -> Mapping[str, Any]: ...
+
+    @property
+    def queues(self) -> Queues: ...
+
+    @property
+    def strict_typing(self) -> bool: ...
 
     @property
     def publisher(self) -> Sender: ...

@@ -2,13 +2,17 @@
 
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from umbel import current
-from umbel.app import Umbel, shared_task
+from umbel.app import Umbel
 from umbel.errors import ConfigurationError, NoResultBackend, UmbelError, UnknownOption
+from umbel.shared import shared_task
 from umbel.task import Task
 
 
@@ -189,6 +193,72 @@ def test_a_changed_url_is_followed() -> None:
 def test_an_id_that_is_no_text_is_refused() -> None:
     with pytest.raises(UmbelError, match="a task id is a text"):
         make_app().result("")
+
+
+def test_the_check_of_arguments_can_be_left_to_the_tasks() -> None:
+    app = Umbel("shop", broker="memory://app-tests", set_as_current=False, strict_typing=False)
+    loose, strict = app.task(name="loose")(lambda_like), app.task(name="strict", typing=True)(lambda_like)
+    loose.check((1,), {})
+    with pytest.raises(TypeError, match="takes 0 positional arguments"):
+        strict.check((1,), {})
+
+
+@pytest.fixture
+def machine_in_vienna(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Europe/Vienna")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("machine_in_vienna")
+def test_times_are_in_utc_unless_told_otherwise() -> None:
+    assert make_app().timezone is UTC
+    assert str(make_app(timezone="Asia/Tokyo", enable_utc=False).timezone) == "Asia/Tokyo"
+    assert make_app().now().utcoffset() == timedelta(0)
+    assert make_app(timezone="Asia/Tokyo").now().utcoffset() == timedelta(hours=9)
+
+
+@pytest.mark.usefixtures("machine_in_vienna")
+def test_with_utc_off_times_are_the_machines_summer_and_winter() -> None:
+    zone = make_app(enable_utc=False).timezone
+    assert datetime(2030, 7, 1, 12, tzinfo=zone) == datetime(2030, 7, 1, 10, tzinfo=UTC)
+    assert datetime(2030, 1, 1, 12, tzinfo=zone).isoformat() == "2030-01-01T12:00:00+01:00"
+    for hour in (0, 1):  # 02:30 comes twice on that night
+        moment = datetime(2030, 10, 27, hour, 30, tzinfo=UTC)
+        assert moment.astimezone(zone).isoformat() == f"2030-10-27T02:30:00+0{2 - hour}:00"
+    assert (zone.tzname(datetime(2030, 7, 1, tzinfo=UTC)), zone.utcoffset(None)) == ("CEST", None)
+    assert repr(zone) == "the machine's own time zone"
+
+
+def test_the_settings_can_be_in_a_module_that_a_variable_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "named_settings.py").write_text("task_default_queue = 'named'\nSHOP_TASK_DEFAULT_QUEUE = 'spaced'\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    app = make_app()
+    with pytest.raises(ConfigurationError, match="the environment variable SHOP_SETTINGS is not set"):
+        app.config_from_envvar("SHOP_SETTINGS")
+    monkeypatch.setenv("SHOP_SETTINGS", "named_settings")
+    app.config_from_envvar("SHOP_SETTINGS")
+    assert app.conf.task_default_queue == "named"
+    app.config_from_envvar("SHOP_SETTINGS", namespace="SHOP")
+    assert app.conf.task_default_queue == "spaced"
+
+
+def test_the_environment_names_a_module_for_apps_that_name_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "outer_settings.py").write_text("task_default_queue = 'outer'\ntask_max_starts = 7\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("UMBEL_CONFIG_MODULE", "outer_settings")
+    assert make_app().conf.task_default_queue == "outer"
+    assert make_app(task_default_queue="own").conf.task_default_queue == "own"
+    own = make_app()
+    own.config_from_object({"task_max_starts": 5})
+    assert (own.conf.task_default_queue, own.conf.task_max_starts) == ("celery", 5)
+    monkeypatch.setenv("UMBEL_CONFIG_MODULE", "no_such_settings")
+    with pytest.raises(ConfigurationError, match="there is no module 'no_such_settings'"):
+        _ = make_app().conf.task_default_queue
 
 
 def test_making_an_app_touches_nothing(tmp_path: Path) -> None:

@@ -62,10 +62,12 @@ def test_a_countdown_of_nothing_or_less_means_now() -> None:
         assert due_time(NO_OPTIONS.with_(countdown=seconds), NOW.timestamp(), UTC) is None
 
 
-def test_a_naive_time_is_in_the_apps_zone() -> None:
+def test_a_naive_time_is_in_the_apps_zone_and_warned_about() -> None:
     naive = datetime(2030, 6, 1, 14)  # noqa: DTZ001  the point of the test
-    assert due_time(NO_OPTIONS.with_(eta=naive), NOW.timestamp(), EAST) == NOW
-    assert expiry_time(naive, NOW.timestamp(), EAST) == NOW
+    with pytest.warns(UserWarning, match=r"eta=2030-06-01T14:00:00 names no time zone .* UTC\+02:00"):
+        assert due_time(NO_OPTIONS.with_(eta=naive), NOW.timestamp(), EAST) == NOW
+    with pytest.warns(UserWarning, match="expires=2030"):
+        assert expiry_time(naive, NOW.timestamp(), EAST) == NOW
 
 
 def test_a_time_beyond_the_calendar_is_refused() -> None:

@@ -93,7 +93,9 @@ def test_all_that_came_of_a_task_is_collected_parents_first(app: Umbel) -> None:
 
 def test_collecting_waits_no_longer_than_it_is_told(app: Umbel) -> None:
     keep(app, ended("x", 1, "a"))
-    found = app.result("x").collect(timeout=0.01)
+    result = app.result("x")
+    assert result.ready(), "what is known to have ended is not waited for"
+    found = result.collect(timeout=0.01)
     assert next(found)[1] == 1
     with pytest.raises(TimeoutError, match="no result of a within"):
         next(found)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from umbel.app import Umbel
-from umbel.errors import ConfigurationError, MaxRetriesExceededError, Retry, UnknownOption
+from umbel.errors import ConfigurationError, MaxRetriesExceededError, QueueNotFound, Retry, UnknownOption
 from umbel.model import Message
 from umbel.retry import Backoff
 from umbel.retrying import exceeded, next_message, wanted
@@ -129,6 +129,15 @@ def test_a_retry_takes_only_options_that_make_sense() -> None:
         next_message(declare(), message, Retry(options={"task_id": "2"}), NOW.timestamp())
     with pytest.raises(ConfigurationError, match="priority"):
         next_message(declare(), message, Retry(options={"priority": 99}), NOW.timestamp())
+
+
+def test_a_retry_goes_to_no_queue_that_a_call_could_not_go_to() -> None:
+    task, again = declare(), Retry(options={"queue": "mial"})
+    message = Message(task="retry.task", id="1")
+    assert next_message(task, message, again, NOW.timestamp()).retries == 1
+    task.app.conf.update(task_queues=["mail"], task_create_missing_queues=False)
+    with pytest.raises(QueueNotFound, match="did you mean 'mail'"):
+        next_message(task, message, again, NOW.timestamp())
 
 
 def test_called_directly_retry_raises_the_reason() -> None:

@@ -36,6 +36,27 @@ def test_tasks_of_included_modules_are_listed_too_and_a_bound_task_shows_what_ca
     assert done.stdout.splitlines()[1].split() == ["more.extra", "(n)", DEFAULT_QUEUE]
 
 
+def test_tasks_are_listed_with_the_queues_that_routes_give_them(project: Project) -> None:
+    project.environ["UMBEL_TASK_ROUTES"] = '{"tasks.a*": "fast", "tasks.fail": "never"}'
+    project.environ["UMBEL_TASK_QUEUES"] = "declared"
+
+    rows = [line.split() for line in project.run("list", "tasks").stdout.splitlines()[1:]]
+    queues = [line.split()[0] for line in project.run("list", "queues").stdout.splitlines()[1:]]
+
+    assert [row[-1] for row in rows] == ["fast", DEFAULT_QUEUE, "mail", DEFAULT_QUEUE]
+    assert queues == [DEFAULT_QUEUE, "declared", "fast", "mail"]
+
+
+def test_a_task_that_is_routed_by_its_arguments_is_said_to_be(project: Project) -> None:
+    project.write("routers.py", "def by_argument(name, args, kwargs, options, task=None): return args[0]\n")
+    project.environ["UMBEL_TASK_ROUTES"] = "routers.by_argument"
+
+    rows = project.run("list", "tasks").stdout.splitlines()[1:]
+
+    assert [row.endswith("  as routed") for row in rows] == [True, True, False, True]
+    assert project.run("list", "queues").returncode == 0
+
+
 def test_an_app_without_tasks_says_where_they_may_be(project: Project) -> None:
     project.write("tasks.py", 'from umbel import Umbel\napp = Umbel("tasks")\n')
 

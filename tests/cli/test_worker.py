@@ -52,6 +52,28 @@ def test_the_banner_is_on_standard_output_and_says_what_the_worker_is(project: P
     assert "a power cut may lose the last moments (sqlite_synchronous=FULL prevents it)" in said
 
 
+def test_a_worker_takes_from_all_declared_queues_but_those_that_it_leaves_to_others(project: Project) -> None:
+    project.environ["UMBEL_TASK_QUEUES"] = "mail,reports,slow"
+    with project.worker("-c", "1", "-X", "slow,mail") as worker:
+        worker.interrupt()
+        worker.end()
+
+    assert f"queues   reports, {DEFAULT_QUEUE}" in worker.output
+    refused = project.run("worker", "-X", "slwo")
+    assert refused.returncode == 1
+    assert "queue 'slwo' cannot be excluded: the worker would take from mail, reports, slow" in refused.stderr
+
+
+@pytest.mark.parametrize("pool", ["processes", "solo"])
+def test_a_worker_imports_more_modules_than_the_app_includes(project: Project, pool: str) -> None:
+    project.write("tasks.py", TASKS.replace('Umbel("tasks")', 'Umbel("tasks", include=["first"])'))
+    for module in ("first", "second", "third"):
+        project.write(f"{module}.py", f"from umbel import shared_task\n@shared_task\ndef name(): return '{module}'\n")
+    with project.worker("-c", "1", "-P", pool, "-I", "second,third"):
+        for module in ("first", "second", "third"):
+            assert project.run("call", f"{module}.name", "--wait").stdout == f"{module}\n"
+
+
 def test_a_quiet_worker_prints_no_banner(project: Project) -> None:
     with project.worker("-q", "-c", "1") as worker:
         worker.interrupt()

@@ -61,7 +61,7 @@ def test_the_strongest_source_that_sets_a_name_wins_in_whatever_order_they_came(
     for source in order:
         apply[source]()
         if read_between:
-            assert conf.timezone == "UTC"
+            assert conf.timezone is None
     expected = {name: OPTIONS[name].default for name in NUMBERS} | {"worker_concurrency": available_cpus()}
     for source in SOURCES:
         expected.update(by_source[source])

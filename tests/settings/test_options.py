@@ -10,7 +10,8 @@ import pytest
 
 from umbel.errors import ConfigurationError
 from umbel.settings.kinds import TEXT, UNSET
-from umbel.settings.options import MODULE_PREFIXES, OPTIONS, Option
+from umbel.settings.option import Option
+from umbel.settings.options import MODULE_PREFIXES, OPTIONS
 
 
 @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)

@@ -11,7 +11,8 @@ import pytest
 
 from umbel.clock import SystemClock
 from umbel.errors import ConfigurationError
-from umbel.model import ACK, Envelope, Route, SealedRecord, Settlement, dead, later
+from umbel.model import ACK, Envelope, Queue, Route, SealedRecord, Settlement, dead, later
+from umbel.stores.declaring import declared
 from umbel.stores.memory import Holder, MemoryStore, name_of
 
 
@@ -39,10 +40,17 @@ def test_the_name_is_what_follows_the_scheme(url: str, name: str) -> None:
     assert name_of(url) == name
 
 
-@pytest.mark.parametrize("url", ["memory://a/b", "memory://a?size=3", "sqlite:///a"])
+@pytest.mark.parametrize("url", ["memory://a/b", "memory://a?size=3", "sqlite:///a", "memory://[a"])
 def test_a_url_that_says_more_than_a_name_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="memory://name"):
         name_of(url)
+
+
+def test_what_a_queue_declares_beyond_its_name_is_said_to_mean_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    declared(Queue("mail", exchange="e", max_priority=5))
+    assert caplog.records == []
+    declared(Queue("mail", arguments={"x-max-length": 5, "x-a": 1}))
+    assert caplog.messages == ["queue mail: its arguments (x-a, x-max-length) mean nothing to this broker"]
 
 
 def test_a_password_in_a_url_that_is_refused_is_not_repeated() -> None:

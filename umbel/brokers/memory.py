@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from umbel.model import Delivery, Envelope, Queue, Route, SealedRecord, Settlement
 from umbel.ports import DeadLetter, QueueSize, ResultBackend
+from umbel.stores.declaring import declared
 from umbel.stores.memory import Holder, MemoryStore, name_of
 from umbel.stores.memory_marks import OffersMarks
 
@@ -38,6 +39,7 @@ class MemoryBroker(OffersMarks):
 
     async def declare(self, queue: Queue) -> None:
         """Queues need no making here."""
+        declared(queue)
 
     async def publish(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
         self.keeper.publish(messages)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -107,7 +108,7 @@ def call(
         raise click.UsageError("give the arguments after the name or with --args, not both")
     app = choice.load().app
     given = arguments if arguments is not None else [lenient(value) for value in values]
-    said = {option: value for option, value in options.items() if value is not None}
+    said = {option: _aware(value, app) for option, value in options.items() if value is not None}
     _mention_unknown(app, name)
     try:
         result = app.send_task(name, given, keywords or {}, **said)
@@ -132,6 +133,13 @@ def _queue_of(app: Umbel, name: str, args: Sequence[Any], kwargs: Mapping[str, A
     """The queue that such a call goes to."""
     options, known = NO_OPTIONS.with_(**said), app.tasks.get(name)
     return app.publisher.prepare(name, args, kwargs, known.resolved(options) if known else options)[0].queue
+
+
+def _aware(value: Any, app: Umbel) -> Any:
+    """A time that names no zone is in the app's."""
+    if isinstance(value, datetime) and value.tzinfo is None:
+        return value.replace(tzinfo=app.timezone)
+    return value
 
 
 def _mention_unknown(app: Umbel, name: str) -> None:

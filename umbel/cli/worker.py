@@ -29,10 +29,10 @@ _PROCESS = "Process"
 
 
 def names(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
-    """The queues of a repeatable option whose values are lists with commas."""
+    """The names in a repeatable option whose values are lists with commas."""
     found = tuple(name.strip() for value in values for name in value.split(",") if name.strip())
     if values and not found:
-        raise click.BadParameter("name at least one queue", ctx=ctx, param=parameter)
+        raise click.BadParameter("give at least one name", ctx=ctx, param=parameter)
     return found
 
 
@@ -61,7 +61,26 @@ def names(ctx: click.Context, parameter: click.Parameter, values: Sequence[str])
     metavar="NAME[,NAME…]",
     section=_WORK,
     callback=names,
-    help="The queues to take tasks from, by default the one of task_default_queue; repeatable.",
+    help="The queues to take tasks from, by default those of task_queues and task_default_queue; repeatable.",
+)
+@option(
+    "-X",
+    "--exclude-queues",
+    "exclude",
+    multiple=True,
+    metavar="NAME[,NAME…]",
+    section=_WORK,
+    callback=names,
+    help="Queues among those to leave to other workers; repeatable.",
+)
+@option(
+    "-I",
+    "--include",
+    multiple=True,
+    metavar="MODULE[,MODULE…]",
+    section=_WORK,
+    callback=names,
+    help="More modules to import before the start, beside those of imports and include; repeatable.",
 )
 @option("-P", "--pool", metavar="POOL", section=_WORK, help=OPTIONS["worker_pool"].doc)
 @option("--grace", type=Seconds(), section=_WORK, help=OPTIONS["worker_grace"].doc)
@@ -111,6 +130,8 @@ def worker(
     /,
     *,
     queues: tuple[str, ...],
+    exclude: tuple[str, ...],
+    include: tuple[str, ...],
     concurrency: int | None,
     pool: str | None,
     grace: float | None,
@@ -132,6 +153,7 @@ def worker(
 
     found = choice.find()
     app = found.app
+    also_import(app, include)
     with pids.pidfile(pidfile) if pidfile is not None else contextlib.nullcontext():
         log_as = log_arguments(app, color=color_for_log(choice, app), **logging)
         log.setup(**log_as)
@@ -139,6 +161,7 @@ def worker(
         refuse_pickle_as_root(app, os.environ, root=hasattr(os, "geteuid") and os.geteuid() == 0)
         wanted: dict[str, Any] = {
             "queues": queues or None,
+            "exclude": exclude,
             "pool": pool,
             "concurrency": concurrency,
             "name": hostname,
@@ -152,6 +175,14 @@ def worker(
                 banner.show(banner.banner(found, plan, in_container=banner.CONTAINER_MARK.exists()))
 
         return run(app, **wanted, on_plan=show)
+
+
+def also_import(app: Umbel, modules: Sequence[str]) -> None:
+    """Add modules to those that ``app`` includes, here and in the processes that the worker starts."""
+    if modules:
+        option = OPTIONS["include"]
+        text = os.environ[option.environment_name] = ",".join((*app.conf.include, *modules))
+        app.conf.set_from_command_line({option.name: text})
 
 
 def log_arguments(

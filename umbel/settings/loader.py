@@ -13,6 +13,7 @@ from umbel.errors import ConfigurationError, UnknownSetting
 from umbel.settings.home import project_root, read_project_table
 from umbel.settings.options import OPTIONS
 from umbel.settings.sources import (
+    CONFIG_VARIABLE,
     ConfigObject,
     Given,
     Layer,
@@ -39,6 +40,7 @@ class _Outside(NamedTuple):
     """What the surroundings said, at the first read."""
 
     environment: Layer
+    module: Layer
     project: Layer
     defaults: Mapping[str, Any]
 
@@ -59,10 +61,10 @@ class Owner(Protocol):
 class Settings(Mapping[str, Any]):
     """``app.conf``: every setting, read and written as an attribute or an item.
 
-    From strongest to weakest: command line, environment, writes, constructor, ``config_from_object`` (the last call),
-    ``[tool.umbel]`` of the project's pyproject.toml, defaults. Nothing outside the process is read, and no module
-    imported, before the first setting is read; environment and pyproject.toml are read once, then. Reading is safe
-    from several threads and takes no lock; writing is safe too.
+    From strongest to weakest: command line, environment, writes, constructor, ``config_from_object`` (the last call;
+    without one, the module that UMBEL_CONFIG_MODULE names), ``[tool.umbel]`` of the project's pyproject.toml, defaults.
+    Nothing outside the process is read, and no module imported, before the first setting is read; environment and
+    pyproject.toml are read once, then. Reading is safe from several threads and takes no lock; writing is safe too.
 
     An unknown name raises ``UnknownOption``; a value of the wrong type raises ``ConfigurationError``: of the
     constructor, of writes and of the command line at once, of the other sources at the first read.
@@ -158,6 +160,19 @@ class Settings(Mapping[str, Any]):
             self._chosen = self._chosen._replace(source=loaded)
         self._tell()
 
+    def config_from_envvar(self, variable: str, *, namespace: str | None = None) -> None:
+        """As ``config_from_object``, with the name of the module in an environment variable.
+
+        Raises ``ConfigurationError`` when it is not set.
+        """
+        name = (os.environ if self._environ is None else self._environ).get(variable)
+        if not name:
+            raise ConfigurationError(
+                f"config_from_envvar: the environment variable {variable} is not set; set it to the name of the module "
+                "that holds the settings"
+            )
+        self.config_from_object(name, namespace=namespace)
+
     def set_from_command_line(self, values: Mapping[str, Any]) -> None:
         """Write settings that beat every other source; texts are cast to what each setting takes."""
         layer = from_command_line(values)
@@ -223,7 +238,7 @@ class Settings(Mapping[str, Any]):
         weakest_first = (
             {name: Given(outside.defaults.get(name, option.default), "default") for name, option in OPTIONS.items()},
             outside.project,
-            chosen.source.layer() if chosen.source is not None else _NONE,
+            chosen.source.layer() if chosen.source is not None else outside.module,
             chosen.constructor,
             chosen.written,
             outside.environment,
@@ -241,10 +256,16 @@ class Settings(Mapping[str, Any]):
             cwd = self._cwd or _current_folder()
             self._outside = _Outside(
                 from_environment(environ),
+                _module_named(environ),
                 from_project(*read_project_table(project_root(cwd))),
                 worked_out(cwd, environ),
             )
         return self._outside
+
+
+def _module_named(environ: Mapping[str, str]) -> Layer:
+    name = environ.get(CONFIG_VARIABLE)
+    return ConfigObject(name).layer() if name else _NONE
 
 
 def _current_folder() -> Path:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
-from umbel.errors import ConfigurationError
 from umbel.log import LOG_FORMAT, TASK_LOG_FORMAT
 from umbel.settings.keys import ENCRYPTION_KEYS, SIGNING_KEYS
 from umbel.settings.kinds import (
@@ -16,8 +11,6 @@ from umbel.settings.kinds import (
     UNSET,
     URL,
     ZONE,
-    Kind,
-    Unfit,
     choice,
     expiry,
     optional,
@@ -25,10 +18,9 @@ from umbel.settings.kinds import (
     unset_or,
     whole,
 )
-from umbel.settings.masking import MASK, mask_url
+from umbel.settings.option import Option
+from umbel.settings.routes import ANNOTATIONS, QUEUES, RETRY_POLICY, ROUTES
 from umbel.wire.names import DEFAULT_QUEUE
-
-ENVIRONMENT_PREFIX = "UMBEL_"
 
 MODULE_PREFIXES = (
     "beat_",
@@ -43,58 +35,6 @@ MODULE_PREFIXES = (
     "worker_",
 )
 """An attribute of a configuration module that starts so is meant as a setting, so an unknown one is an error."""
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One setting. ``default`` is a value as ``kind`` keeps it; ``default_text`` says what it stands for, where that
-    is more than the value. ``unit`` is what its numbers count. A ``secret`` is never shown."""
-
-    name: str
-    kind: Kind
-    default: Any
-    doc: str
-    secret: bool = False
-    unit: str | None = None
-    default_text: str | None = None
-
-    @property
-    def environment_name(self) -> str:
-        """The environment variable that sets it."""
-        return ENVIRONMENT_PREFIX + self.name.upper()
-
-    def accept(self, value: Any, origin: str) -> Any:
-        """The value as it is kept, from one that Python or TOML gave.
-
-        Raises ``ConfigurationError`` naming the setting, what it takes and ``origin``.
-        """
-        return self._convert(self.kind.check, value, value, origin)
-
-    def read(self, text: str, origin: str) -> Any:
-        """The value as it is kept, from a text of the environment or the command line. Raises as ``accept``."""
-        if not text.strip() and self.kind is not NAMES:
-            raise ConfigurationError(f"{self.name}: no value ({origin}); give one, or take it out")
-        return self._convert(self.kind.check, self._convert(self.kind.read, text, text, origin), text, origin)
-
-    def show(self, value: Any) -> str:
-        """The value as people may see it: no password, no secret."""
-        if self.secret and value:
-            return MASK
-        if value is UNSET:
-            return self.default_text or "unset"
-        if isinstance(value, str):
-            return mask_url(value) if self.kind.private else value
-        return repr(list(value)) if isinstance(value, tuple) else repr(value)
-
-    def _convert(self, step: Callable[[Any], Any], value: Any, given: Any, origin: str) -> Any:
-        try:
-            return step(value)
-        except Unfit as unfit:
-            got = type(given).__name__ if self.secret or self.kind.private else f"{type(given).__name__} {given!r:.100}"
-            hint = f" ({unfit})" if str(unfit) else ""
-            raise ConfigurationError(
-                f"{self.name}: expected {self.kind.expects}, got {got}{hint}; correct it there: {origin}"
-            ) from None
 
 
 def _declared(*options: Option) -> dict[str, Option]:
@@ -134,7 +74,35 @@ OPTIONS: dict[str, Option] = _declared(
         "What stands around every call that is sent and every task that runs, the outermost first.",
         unit="module:Class",
     ),
-    Option("task_default_queue", TEXT, DEFAULT_QUEUE, "The queue of a call that names none."),
+    Option(
+        "task_annotations",
+        optional(ANNOTATIONS),
+        None,
+        "Options of tasks, by their names or patterns; they win over those in @task.",
+    ),
+    Option("task_routes", optional(ROUTES), None, "Where calls go that name no queue, and whose tasks name none."),
+    Option("task_default_queue", TEXT, DEFAULT_QUEUE, "The queue of a call that is routed nowhere."),
+    Option("task_queues", QUEUES, (), "The queues that a worker takes tasks from, besides task_default_queue."),
+    Option(
+        "task_create_missing_queues",
+        FLAG,
+        True,
+        "Whether a call may go to a queue that is not declared. False: it raises QueueNotFound.",
+    ),
+    Option(
+        "task_publish_retry",
+        FLAG,
+        True,
+        "Whether a message is offered again to a broker that refused it, as task_publish_retry_policy says.",
+    ),
+    Option(
+        "task_publish_retry_policy",
+        RETRY_POLICY,
+        {},
+        "How often, and when: interval_start seconds later, then interval_step longer each time up to interval_max; "
+        "within broker_publish_timeout in any case.",
+        default_text="`max_retries` 3, `interval_start` 0, `interval_step` 0.2, `interval_max` 1",
+    ),
     Option(
         "task_default_priority",
         optional(whole(0, 9)),
@@ -210,8 +178,14 @@ OPTIONS: dict[str, Option] = _declared(
     ),
     Option("task_eager_propagates", FLAG, False, "Raise the exception of a task that runs so in the caller."),
     Option("task_store_eager_result", FLAG, False, "Keep the results of tasks that run so."),
-    Option("timezone", ZONE, "UTC", "The time zone of datetimes that name none."),
-    Option("enable_utc", FLAG, True, "Write times in UTC; False: in timezone."),
+    Option(
+        "timezone",
+        optional(ZONE),
+        None,
+        "The time zone of datetimes that name none, and of those that umbel gives and sends.",
+        default_text="UTC, or with enable_utc off the machine's own",
+    ),
+    Option("enable_utc", FLAG, True, "What holds where timezone is not set. True: UTC; False: the machine's own zone."),
     # -- results --------------------------------------------------------------------------------------------------
     Option(
         "result_backend",
@@ -292,6 +266,13 @@ OPTIONS: dict[str, Option] = _declared(
         "How many tasks run at once.",
         unit="tasks",
         default_text="the CPUs that the worker may use; 1 for solo",
+    ),
+    Option(
+        "worker_queues",
+        optional(NAMES),
+        None,
+        "The queues that a worker takes tasks from.",
+        default_text="those of task_queues, and task_default_queue",
     ),
     Option(
         "worker_prefetch_multiplier",

@@ -12,7 +12,8 @@ from umbel.errors import ConfigurationError, UnknownOption
 from umbel.imports import half_imported, import_or_none
 from umbel.settings.cpus import available_cpus
 from umbel.settings.home import HOME_VARIABLE, embedded_url
-from umbel.settings.options import ENVIRONMENT_PREFIX, MODULE_PREFIXES, OPTIONS, Option
+from umbel.settings.option import ENVIRONMENT_PREFIX, Option
+from umbel.settings.options import MODULE_PREFIXES, OPTIONS
 
 
 class Given(NamedTuple):
@@ -26,8 +27,9 @@ Layer = Mapping[str, Given]
 
 APP_VARIABLE = "UMBEL_APP"
 APP_KEY = "app"
+CONFIG_VARIABLE = "UMBEL_CONFIG_MODULE"
 
-_NOT_SETTINGS = frozenset({APP_VARIABLE, HOME_VARIABLE})
+_NOT_SETTINGS = frozenset({APP_VARIABLE, CONFIG_VARIABLE, HOME_VARIABLE})
 _NOT_SETTINGS_PREFIXES = ("UMBEL_TEST_", "UMBEL_ALLOW_")
 
 

@@ -29,9 +29,12 @@ _receipts = itertools.count(1)
 
 def name_of(url: str) -> str:
     """The store's name in ``memory://name``; raises ``ConfigurationError`` for anything more than a name."""
-    parts = urlsplit(url)
-    if parts.scheme != "memory" or parts.path.strip("/") or parts.query:
-        raise ConfigurationError(f"{mask_url(url)!r} is no memory store: write memory:// or memory://name")
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # a bracket that no address has
+        parts = None
+    if parts is None or parts.scheme != "memory" or parts.path.strip("/") or parts.query:
+        raise ConfigurationError(f"{mask_url(url)!r} is no memory store: write memory:// or memory://name") from None
     return unquote(parts.netloc)
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from umbel.app import Umbel
 from umbel.errors import StoreError, UmbelError
-from umbel.model import REQUEUE, RETURN, Delivery, Queue, Settlement
+from umbel.model import REQUEUE, RETURN, Delivery, Settlement
 from umbel.ports import Broker, Consumer, Marks, ResultBackend
 from umbel.signals import worker_ready
 from umbel.worker.epitaphs import Epitaphs
@@ -71,7 +71,7 @@ class Node:
             broker = await stack.enter_async_context(app.broker)
             backend = None if app.result_url is None else await stack.enter_async_context(app.backend)
             for queue in plan.queues:
-                await broker.declare(Queue(queue))
+                await broker.declare(app.queues.find(queue))
             self._prefetch = self._pace.prefetch(plan.concurrency)
             consumer = await broker.consume(plan.queues, self._prefetch)
             stack.push_async_callback(consumer.close)

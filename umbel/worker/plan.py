@@ -40,6 +40,7 @@ def plan_for(
     app: Umbel,
     *,
     queues: Sequence[str] | None = None,
+    exclude: Sequence[str] = (),
     pool: str | None = None,
     concurrency: int | None = None,
     name: str | None = None,
@@ -47,7 +48,7 @@ def plan_for(
     origin: Origin | None = None,
     log: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """The plan; what is None comes from the settings.
+    """The plan; what is None comes from the settings. ``exclude`` names queues to leave alone.
 
     Raises ``ConfigurationError`` for what cannot be done.
     """
@@ -61,10 +62,10 @@ def plan_for(
     if chosen == "solo":
         _refuse_hard_limits(app)
     seconds: float = conf.worker_grace if grace is None else OPTIONS["worker_grace"].accept(grace, "grace")
-    named = tuple(dict.fromkeys(queues)) if queues else (conf.task_default_queue,)
+    chosen_queues = app.queues.chosen(queues or conf.worker_queues, exclude)
     return Plan(
         name=ids.node_name(name),
-        queues=named,
+        queues=tuple(queue.name for queue in chosen_queues),
         pool=chosen,
         concurrency=1 if chosen == "solo" else wanted,
         multiplier=conf.worker_prefetch_multiplier,

@@ -20,6 +20,7 @@ def run(
     app: Umbel,
     *,
     queues: Sequence[str] | None = None,
+    exclude: Sequence[str] = (),
     pool: str | None = None,
     concurrency: int | None = None,
     name: str | None = None,
@@ -33,14 +34,20 @@ def run(
 
     The first signal is warm: nothing new is claimed, what runs may finish within ``grace`` seconds (``worker_grace``),
     the rest goes back to the broker at once. A second one gives everything back now. Status 0 after a warm end in
-    which nothing was cut off, else 1. What is None comes from the settings; ``on_plan`` is called when it is known what
-    the worker will do, ``on_ready`` when tasks can run.
+    which nothing was cut off, else 1. What is None comes from the settings; ``exclude`` names queues to leave alone;
+    ``on_plan`` is called when it is known what the worker will do, ``on_ready`` when tasks can run.
 
     Raises ``ConfigurationError``, ``StoreError`` and ``StartFailed`` when it cannot start. Whatever kills this
     process, every task that was not settled is run again by another worker.
     """
     app.import_modules()
-    asked: dict[str, Any] = {"queues": queues, "pool": pool, "concurrency": concurrency, "grace": grace}
+    asked: dict[str, Any] = {
+        "queues": queues,
+        "exclude": exclude or None,
+        "pool": pool,
+        "concurrency": concurrency,
+        "grace": grace,
+    }
     given = {option: value for option, value in asked.items() if value is not None}
     hooks.starting(app, ids.node_name(name), given)
     plan = plan_for(app, **given, name=name, origin=origin, log=log)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from umbel.model import Envelope, Queue, Route, SealedRecord
 from umbel.ports import DeadLetter, QueueSize
+from umbel.stores.declaring import declared
 from umbel.stores.sqlite.location import locate
 from umbel.stores.sqlite.marking import OffersMarks
 
@@ -52,6 +53,7 @@ class SqliteBroker(OffersMarks):
 
     async def declare(self, queue: Queue) -> None:
         """A queue is a name in a row; it needs no making."""
+        declared(queue)
 
     async def publish(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
         from umbel.stores.threads import in_thread

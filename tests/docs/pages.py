@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-_OPENING = re.compile(r"(?:```|<!-- )(sh|python|pycon|[a-z]+)?\s*")
+_OPENING = re.compile(r"(?:```|<!-- )(sh|python|pycon|[a-z]+|\{[a-z-]+\})?\s*")
 _FILE_NAME = re.compile(r"# (\S+\.\w+)")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _QUOTED = re.compile(r"`([^`]+)`")

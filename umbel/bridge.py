@@ -11,12 +11,15 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from umbel.errors import TimeoutError, UmbelError
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 T = TypeVar("T")
 
@@ -203,18 +206,32 @@ def standing() -> Way | None:
 async def aside(work: Callable[[], T]) -> T:
     """Do what may block in a thread of umbel's own, with the caller's context variables; the caller's loop goes on.
 
-    Cancelling the wait does not stop the work. At the interpreter's end, when there are no more threads, it blocks.
+    Cancelling the wait does not stop the work.
     """
+    return await asyncio.wrap_future(_submit(functools.partial(contextvars.copy_context().run, work)))
+
+
+def _submit(work: Callable[[], T]) -> Future[T]:
     global _callers
-    context = contextvars.copy_context()
     with _lock:
-        if _callers is None:
-            _callers = ThreadPoolExecutor(CALLERS, "umbel-caller")
         try:
-            future = _callers.submit(context.run, work)
-        except RuntimeError:  # no new threads: the interpreter is ending
-            future = None
-    return context.run(work) if future is None else await asyncio.wrap_future(future)
+            if _callers is None:
+                from concurrent.futures import ThreadPoolExecutor  # cannot be had once the interpreter ends
+
+                _callers = ThreadPoolExecutor(CALLERS, "umbel-caller")
+            return _callers.submit(work)
+        except RuntimeError:  # the interpreter ends, and its pools take nothing more
+            future: Future[T] = Future()
+            _start_thread(functools.partial(_fulfil, future, work), "umbel-caller")
+            return future
+
+
+def _fulfil(future: Future[T], work: Callable[[], T]) -> None:
+    future.set_running_or_notify_cancel()
+    try:
+        future.set_result(work())
+    except BaseException as error:  # noqa: BLE001  whoever waits gets it
+        future.set_exception(error)
 
 
 def _start_thread(work: Callable[[], object], name: str) -> None:

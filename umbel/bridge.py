@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from umbel.errors import TimeoutError, UmbelError
 
@@ -71,6 +71,8 @@ class Bridge:
         self.loop.call_soon(begun.set)
         try:
             self.loop.run_forever()
+            if not asyncio.all_tasks(self.loop):  # else somebody waits still, in a thread that ends with the process
+                self.loop.close()
         finally:
             self._ended.set()
 
@@ -104,20 +106,24 @@ class Bridge:
         return future.result()
 
     async def entered(self, adapter: AbstractAsyncContextManager[T]) -> T:
-        known = self._entered.get(id(adapter))
-        if known is not None:
-            return await asyncio.shield(known[1])
-        opening: asyncio.Future[T] = asyncio.ensure_future(adapter.__aenter__())
-        self._entered[id(adapter)] = (adapter, opening)
-        try:
-            return await asyncio.shield(opening)
-        except BaseException:
-            self._entered.pop(id(adapter), None)
-            raise
+        if id(adapter) not in self._entered:
+            opening = asyncio.ensure_future(adapter.__aenter__())
+            self._entered[id(adapter)] = (adapter, opening)
+            # whoever waited may have gone; what was opened then serves the next one
+            opening.add_done_callback(functools.partial(self._opened, adapter))
+        return cast("T", await asyncio.shield(self._entered[id(adapter)][1]))
+
+    def _opened(self, adapter: AbstractAsyncContextManager[Any], opening: asyncio.Future[Any]) -> None:
+        failed = opening.cancelled() or opening.exception() is not None
+        if failed and self._entered.get(id(adapter)) == (adapter, opening):
+            del self._entered[id(adapter)]
 
     async def left(self, adapter: AbstractAsyncContextManager[Any]) -> None:
         known = self._entered.pop(id(adapter), None)
-        if known is not None:
+        if known is None:
+            return
+        await asyncio.wait([known[1]])
+        if not known[1].cancelled() and known[1].exception() is None:
             await adapter.__aexit__(None, None, None)
 
     def close(self) -> None:
@@ -142,6 +148,8 @@ class Passing:
         self._entered: list[AbstractAsyncContextManager[Any]] = []
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+        if asyncio._get_running_loop() is not None:
+            return _submit(lambda: asyncio.run(self.cross(work, timeout))).result()
         return asyncio.run(self.cross(work, timeout))
 
     async def cross(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:

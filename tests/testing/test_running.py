@@ -20,6 +20,7 @@ from umbel.errors import (
     UnknownOption,
 )
 from umbel.result import AsyncResult
+from umbel.signals import worker_process_init, worker_process_shutdown
 from umbel.task import Task
 from umbel.testing import running
 
@@ -313,3 +314,28 @@ def test_states_of_a_tasks_own_are_seen(app: Umbel) -> None:
         declare(app, half, bind=True, track_started=True).delay()
         t.drain()
     assert seen == [("HALF", {"done": 1})]
+
+
+def test_the_block_is_a_process_of_a_worker_to_whoever_hears_of_those(app: Umbel) -> None:
+    heard: list[str] = []
+
+    def begun(**arguments: Any) -> None:
+        heard.append("begun")
+
+    def ended(**arguments: Any) -> None:
+        heard.append(f"ended {arguments['exitcode']}")
+
+    def tell() -> None:
+        heard.append("ran")
+
+    task = declare(app, tell)
+    worker_process_init.connect(begun)
+    worker_process_shutdown.connect(ended)
+    try:
+        with running(app) as t:
+            task.delay()
+            t.drain()
+    finally:
+        worker_process_init.disconnect(begun)
+        worker_process_shutdown.disconnect(ended)
+    assert heard == ["begun", "ran", "ended 0"]

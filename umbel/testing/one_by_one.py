@@ -19,7 +19,7 @@ from umbel.ports import Mark
 from umbel.revoking import PREFIX as REVOKED_PREFIX
 from umbel.stores.memory import Holder, MemoryStore
 from umbel.testing.history import LOST, Ran, Witness, read
-from umbel.worker import holding, suspects
+from umbel.worker import holding, hooks, suspects
 from umbel.worker.holding import Certificate
 from umbel.worker.journey import Journey
 from umbel.worker.settler import Report
@@ -47,10 +47,15 @@ class OneByOne:
         self.crash: str | None = None
         """When the worker dies next: BEFORE or AFTER the next task, None for never."""
 
-    def close(self) -> None:
-        """Close the loop of ``async def`` tasks."""
-        if self._runner is not None:
-            self._runner.close()
+    @contextmanager
+    def living(self) -> Iterator[None]:
+        """The life of this worker; its loop ends last."""
+        try:
+            with hooks.process(HOSTNAME):
+                yield
+        finally:
+            if self._runner is not None:
+                self._runner.close()
 
     def run_next(self) -> Ran | None:
         """Run what is to be run next in this thread; None when nothing is due."""

@@ -76,7 +76,7 @@ class Rehearsal:
             self._store = MemoryStore.named(name_of(url), self._app.conf)
             self._store.use_clock(self._clock)
             self._worker = OneByOne(self._app, self._store)
-            stack.callback(self._worker.close)
+            stack.enter_context(self._worker.living())
             stack.callback(setattr, self._app, "rehearsal", None)
             self._app.rehearsal = self
             self._stack = stack.pop_all()
@@ -92,12 +92,12 @@ class Rehearsal:
             raise UmbelError("crash_worker() was called, and no task was run after it: nothing was tested by it")
 
     async def __aenter__(self) -> Self:
-        return self.__enter__()
+        return await asyncio.to_thread(self.__enter__)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.__exit__(kind, error, trace)
+        await asyncio.to_thread(self.__exit__, kind, error, trace)
 
     # -- time -----------------------------------------------------------------------------------------------------
 

@@ -40,6 +40,16 @@ def test_time_limits_are_no_hindrance(app: Umbel) -> None:
         worker.stop()
 
 
+def test_it_serves_the_queues_that_calls_go_to(app: Umbel) -> None:
+    @app.task(name="shop.routed")
+    def routed() -> int:
+        return 1
+
+    with working(app, task_routes={"shop.*": "far"}) as worker:
+        assert worker.queues[1:] == ("far",)
+        assert routed.delay().get(timeout=30) == 1
+
+
 def test_it_serves_the_queues_that_it_is_given(app: Umbel) -> None:
     with working(app, queues=["one", "two"]) as worker:
         assert worker.queues == ("one", "two")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from umbel.app import Umbel
+from umbel.call import NO_OPTIONS
 from umbel.errors import UmbelError
 from umbel.ids import node_name
 from umbel.testing.borrowing import borrowed, fresh_url
@@ -25,8 +26,8 @@ def working(
     """A block beside which a worker of ``app`` runs, in a thread, by the real clock; it ends warm with the block.
 
     The app's messages and results are kept at ``broker_url`` meanwhile, by default in memory; ``settings`` are the
-    app's for that time. The worker serves ``queues``, by default the one for all and those that tasks name. Its tasks
-    run in its thread, so no time limit can stop them.
+    app's for that time. The worker serves ``queues``, by default those that are declared and those that calls of
+    tasks go to. Its tasks run in its thread, so no time limit can stop them.
 
     Raises ``ConfigurationError`` where the app is in such a block already, and for settings; ``UmbelError`` when the
     worker does not start, or its task does not end; and what the worker itself ends with.
@@ -40,15 +41,23 @@ def working(
             worker.stop()
 
 
+def _queues_of(app: Umbel) -> Iterator[str]:
+    """Those that are declared, and those that calls of its tasks go to."""
+    yield from app.queues.declared
+    for task in app.tasks.values():
+        queue = app.publisher.queue_of(task.name, task.resolved(NO_OPTIONS))
+        if queue is not None:
+            yield queue
+
+
 class BackgroundWorker:
     """What ``working`` gives: ``app``, its ``name`` and the ``queues`` that it serves."""
 
     def __init__(self, app: Umbel, queues: Sequence[str] | None = None) -> None:
         conf = app.conf
-        named = (task.queue for task in app.tasks.values() if task.queue is not None)
         self.app = app
         self.name = node_name("testing@%h")
-        self.queues = tuple(dict.fromkeys(queues or (conf.task_default_queue, *named)))
+        self.queues = tuple(dict.fromkeys(queues or _queues_of(app)))
         self._plan = Plan(
             name=self.name,
             queues=self.queues,

@@ -1,4 +1,4 @@
-"""Sets up umbel's own logger, and no other: levels, formats, colours, and a file that may be rotated."""
+"""Sets up where log lines go: levels, formats, colours, and a file that may be rotated."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from umbel import signals
 from umbel.errors import ConfigurationError
 
 LOG_FORMAT = "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s"
@@ -37,6 +38,9 @@ process_name = ""
 _installed: LineHandler | None = None
 """The handler that is on the logger ``umbel``; ``setup`` and ``reset`` alone change it."""
 
+_displaced: tuple[int, list[logging.Handler]] | None = None
+"""The root logger's level and handlers from before ``setup`` took them; ``setup`` and ``reset`` alone change it."""
+
 _installing = threading.Lock()
 
 
@@ -49,18 +53,27 @@ def setup(
     stream: TextIO | None = None,
     log_format: str | None = None,
     task_log_format: str | None = None,
+    hijack_root: bool = False,
 ) -> None:
     """Write what umbel and the loggers of ``get_task_logger`` say to ``logfile``, else to ``stream`` or standard error.
 
-    Only the logger ``umbel`` is touched, and it stops propagating; a second call replaces the first. Each record is
-    written whole in one write, appending, so several processes can share a file; the file is opened again when it was
-    moved or removed. ``format`` is ``text`` (a record begins at the line's start, its further lines are indented) or
-    ``json`` (one object a line, times in UTC). ``color`` None: on a terminal, unless NO_COLOR is set.
+    With ``hijack_root`` also what all others say: the root logger loses its handlers. Without, only the logger
+    ``umbel`` is touched, and it stops propagating. A second call replaces the first. Where the signal
+    ``setup_logging`` has receivers, they set up everything, and nothing is done here.
+
+    Each record is written whole in one write, appending, so several processes can share a file; the file is opened
+    again when it was moved or removed. ``format`` is ``text`` (a record begins at the line's start, its further lines
+    are indented) or ``json`` (one object a line, times in UTC). ``color`` None: on a terminal, unless NO_COLOR is set.
 
     Raises ``ConfigurationError`` for a level or format that does not exist and a file that cannot be written; then
     nothing has changed.
     """
     number = _level(level)
+    told = {"loglevel": number, "logfile": logfile, "format": log_format or LOG_FORMAT, "colorize": color}
+    if signals.setup_logging.receivers:
+        reset()
+        signals.setup_logging.send(**told)
+        return
     to_terminal = logfile is None and _is_terminal(stream or sys.stderr)
     if format == "json":
         formatter: logging.Formatter = JsonFormatter()
@@ -74,12 +87,19 @@ def setup(
         raise ConfigurationError(f"log format {format!r} does not exist; there are 'text' and 'json'")
     handler = LineHandler(Path(logfile) if logfile is not None else None, stream)
     handler.setFormatter(formatter)
-    _install(handler, number)
+    _install(handler, number, hijack_root)
+    signals.after_setup_logger.send(logger=logging.getLogger(None if hijack_root else LOGGER), **told)
+    signals.after_setup_task_logger.send(logger=logging.getLogger(TASK_LOGGER), **told)
 
 
 def reset() -> None:
-    """Undo ``setup``: the logger is as it was made, and the file is closed."""
-    _install(None, logging.NOTSET)
+    """Undo ``setup``: the loggers are as they were, and the file is closed."""
+    _install(None, logging.NOTSET, False)
+
+
+def is_set_up() -> bool:
+    """Whether ``setup`` has been called and has done it itself."""
+    return _installed is not None
 
 
 def get_task_logger(name: str) -> logging.Logger:
@@ -89,11 +109,19 @@ def get_task_logger(name: str) -> logging.Logger:
     return logging.getLogger(f"{TASK_LOGGER}.{name}")
 
 
-def _install(handler: LineHandler | None, level: int) -> None:
-    global _installed
-    logger = logging.getLogger(LOGGER)
+def _install(handler: LineHandler | None, level: int, hijack_root: bool) -> None:
+    global _installed, _displaced
+    logger, root = logging.getLogger(LOGGER), logging.getLogger()
     with _installing:
         old, _installed = _installed, handler
+        if _displaced is not None:
+            before, root.handlers[:] = _displaced
+            root.setLevel(before)
+            _displaced = None
+        if handler is not None and hijack_root:
+            _displaced = root.level, root.handlers[:]
+            root.handlers[:] = [handler]
+            root.setLevel(level)
         if handler is not None:
             logger.addHandler(handler)
         logger.propagate = handler is None
@@ -188,6 +216,7 @@ class LineHandler(logging.Handler):
 
     def _write_stream(self, line: str) -> None:
         stream = self._stream or sys.stderr
+        stream = getattr(stream, "behind", stream)
         if stream is None:
             return
         try:
@@ -230,6 +259,16 @@ def _write_whole(number: int, data: bytes) -> None:
             # A terminal is one open file with standard input, which an event loop may have made non-blocking.
             if not select.select([], [number], [], _STALLED)[1]:
                 raise
+
+
+class TaskFields(logging.Filter):
+    """Lets everything pass, with ``task_id`` and ``task_name``: for handlers that the user sets up."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        task_id, task_name = task_context()
+        if getattr(record, "task_id", None) is None:
+            record.task_id, record.task_name = task_id or "-", task_name or "-"
+        return True
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")

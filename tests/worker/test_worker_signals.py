@@ -17,7 +17,8 @@ def told_by(shop: Shop, worker: Worker) -> tuple[list[str], list[str]]:
     others: list[str] = []
     for entry in (shop.folder / "diary").read_text().splitlines():
         line, _, pid = entry.rpartition(" ")
-        (node if int(pid) == worker.process.pid else others).append(re.sub(r" pid=\d+$", "", line))
+        said = re.sub(r" (pid|colorize|format|logfile|loglevel)=.*", "", line)
+        (node if int(pid) == worker.process.pid else others).append(said)
     return node, others
 
 
@@ -44,18 +45,19 @@ def test_a_worker_tells_of_its_life_in_the_process_whose_life_it_is(listening: S
     ready = f"worker_ready {NAME}"
     end = [f"worker_shutting_down {NAME} exitcode=0 how=Warm sig=SIGTERM", f"worker_shutdown {NAME}"]
     process = [f"worker_process_init {NAME}", "add", f"worker_process_shutdown {NAME} exitcode=0"]
+    set_up = ["after_setup_logger None", "after_setup_task_logger None"]
+    before = [imports[0], *configured, *imports[1:], *set_up]
     again = imports[0]  # the command has imported everything before it asks the worker to
-    assert node[:8] == [*configured, *imports, again, *begin]
+    assert node[:10] == [*before, again, *begin]
     if pool == "solo":
         # the node is in a thread of its own, so that it is ready while the other thread begins
-        told = node[8:]
+        told = node[10:]
         assert [line for line in told if line not in process] == [ready, *end]
         assert [line for line in told if line in process] == process
         assert others == []
     else:
-        assert node[8:] == [ready, *end]
-        runner = ["on_after_fork <Umbelshop>", begin[0], *process]
-        assert others[:8] == [imports[0], *configured, *imports[1:], *runner][:8]
+        assert node[10:] == [ready, *end]
+        assert others[:10] == [*before, "on_after_fork <Umbelshop>", begin[0], *process][:10]
     assert worker.text().count("worker_starting: the receiver <function slower") == (1 if pool == "solo" else 2)
     assert "LookupError: asked for ['pool']" in worker.text()
 

@@ -155,9 +155,9 @@ def worker(
     app = found.app
     also_import(app, include)
     with pids.pidfile(pidfile) if pidfile is not None else contextlib.nullcontext():
+        app.import_modules()
         log_as = log_arguments(app, color=color_for_log(choice, app), **logging)
         log.setup(**log_as)
-        app.import_modules()
         refuse_pickle_as_root(app, os.environ, root=hasattr(os, "geteuid") and os.geteuid() == 0)
         wanted: dict[str, Any] = {
             "queues": queues or None,
@@ -196,6 +196,7 @@ def log_arguments(
         "color": color,
         "log_format": app.conf.worker_log_format,
         "task_log_format": app.conf.worker_task_log_format,
+        "hijack_root": app.conf.worker_hijack_root_logger,
     }
 
 

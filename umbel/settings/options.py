@@ -327,6 +327,25 @@ OPTIONS: dict[str, Option] = _declared(
     Option("worker_log_format", TEXT, LOG_FORMAT, "The layout of the worker's log lines."),
     Option("worker_task_log_format", TEXT, TASK_LOG_FORMAT, "The layout of log lines that a task writes."),
     Option(
+        "worker_hijack_root_logger",
+        FLAG,
+        True,
+        "Whether a worker's log has what all loggers say: the root logger loses the handlers that it has.",
+    ),
+    Option(
+        "worker_redirect_stdouts",
+        FLAG,
+        True,
+        "Whether what tasks print becomes lines of the worker's log; not in the pool solo on a terminal, where a "
+        "debugger may want to speak.",
+    ),
+    Option(
+        "worker_redirect_stdouts_level",
+        choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", fold=str.upper),
+        "WARNING",
+        "The level of these lines.",
+    ),
+    Option(
         "worker_log_color",
         optional(FLAG),
         None,

@@ -68,11 +68,11 @@ class ForkServer:
 
     def _setup(self, payload: dict[str, Any]) -> None:
         sys.path[:] = payload["path"]
-        if payload["log"]:
-            log.setup(**payload["log"])
         try:
             self._app = Origin(*payload["origin"]).load()
             self._app.import_modules()
+            if payload["log"]:
+                log.setup(**payload["log"])
         except BaseException:  # noqa: BLE001  the node raises it
             self._send("failed", traceback.format_exc())
             return

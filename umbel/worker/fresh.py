@@ -17,10 +17,10 @@ def main(told: str) -> None:
     setup = json.loads(told)
     ignore_shutdown_signals()
     sys.path[:] = setup["path"]
-    if setup["log"]:
-        log.setup(**setup["log"])
     app = Origin(*setup["origin"]).load()
     app.import_modules()
+    if setup["log"]:
+        log.setup(**setup["log"])
     sock, board = setup["fds"]
     live(app, socket.socket(fileno=sock), Board(board), RunnerSetup(*setup["setup"]))
 

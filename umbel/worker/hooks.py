@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from umbel import signals
+from umbel import log, printed, signals
 from umbel.app import Umbel
 
 
@@ -27,8 +27,20 @@ def worker(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def process(name: str) -> Iterator[None]:
-    """A process that runs tasks, from before it is ready to its orderly end; one that is killed says nothing."""
+def process(app: Umbel, name: str, *, may_redirect: bool = True) -> Iterator[None]:
+    """A process that runs tasks, from before it is ready to its orderly end; one that is killed says nothing.
+
+    What it prints is logged where umbel has set up logging, unless the settings say otherwise.
+    """
+    with contextlib.ExitStack() as stack:
+        if may_redirect and app.conf.worker_redirect_stdouts and log.is_set_up():
+            stack.enter_context(printed.as_log_lines(app.conf.worker_redirect_stdouts_level))
+        with _told_of_process(name):
+            yield
+
+
+@contextlib.contextmanager
+def _told_of_process(name: str) -> Iterator[None]:
     signals.worker_process_init.send(sender=name)
     exitcode = 1
     try:

@@ -54,7 +54,7 @@ class Solo:
         before = current.recorder
         current.recorder = self._record
         try:
-            with hooks.process(self._hostname):
+            with hooks.process(self._app, self._hostname, may_redirect=not sys.stdout.isatty()):
                 self._pool.serve()
         finally:
             current.recorder = before

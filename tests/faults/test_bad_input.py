@@ -81,6 +81,6 @@ def test_large_messages_come_through_and_do_not_pile_up(site: Site, megabytes: i
         until(lambda: not site.left(), what=site.left)
         return memory(worker.tree())
 
-    first = swallow(2)
-    assert swallow(5) < first + 2 * megabytes
+    first = swallow(4)  # both runners have had one, and keep what the system's allocator keeps
+    assert swallow(4) < first + 2 * megabytes
     assert worker.process.poll() is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from umbel import log, printed, signals
@@ -27,20 +28,8 @@ def worker(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def process(app: Umbel, name: str, *, may_redirect: bool = True) -> Iterator[None]:
-    """A process that runs tasks, from before it is ready to its orderly end; one that is killed says nothing.
-
-    What it prints is logged where umbel has set up logging, unless the settings say otherwise.
-    """
-    with contextlib.ExitStack() as stack:
-        if may_redirect and app.conf.worker_redirect_stdouts and log.is_set_up():
-            stack.enter_context(printed.as_log_lines(app.conf.worker_redirect_stdouts_level))
-        with _told_of_process(name):
-            yield
-
-
-@contextlib.contextmanager
-def _told_of_process(name: str) -> Iterator[None]:
+def process(name: str) -> Iterator[None]:
+    """A process that runs tasks, from before it is ready to its orderly end; one that is killed says nothing."""
     signals.worker_process_init.send(sender=name)
     exitcode = 1
     try:
@@ -48,3 +37,10 @@ def _told_of_process(name: str) -> Iterator[None]:
         exitcode = 0
     finally:
         signals.worker_process_shutdown.send(sender=name, pid=os.getpid(), exitcode=exitcode)
+
+
+def printing(app: Umbel) -> AbstractContextManager[None]:
+    """While in the block, what is printed is logged, where umbel has set up logging and the settings want it."""
+    if app.conf.worker_redirect_stdouts and log.is_set_up():
+        return printed.as_log_lines(app.conf.worker_redirect_stdouts_level)
+    return contextlib.nullcontext()

@@ -122,7 +122,7 @@ def live(app: Umbel, sock: socket.socket, board: Board, setup: RunnerSetup) -> N
     current.recorder = wire.record
     log.process_name = threading.current_thread().name = f"runner-{setup.number}"
     threading.Thread(target=wire.listen, args=(pool, journey), name="umbel-io", daemon=True).start()
-    with hooks.process(app, setup.hostname):
+    with hooks.printing(app), hooks.process(setup.hostname):
         wire.send("ready", os.getpid())
         pool.serve()
     wire.send("bye")

@@ -54,7 +54,9 @@ class Solo:
         before = current.recorder
         current.recorder = self._record
         try:
-            with hooks.process(self._app, self._hostname, may_redirect=not sys.stdout.isatty()):
+            # on a terminal a debugger may want to speak
+            printing = contextlib.nullcontext() if sys.stdout.isatty() else hooks.printing(self._app)
+            with printing, hooks.process(self._hostname):
                 self._pool.serve()
         finally:
             current.recorder = before

@@ -315,6 +315,11 @@ class Umbel(Connected, Lifecycle):
 
         return protection_with(signing_keys, conf.security_signing_max_age, sealing_keys, self.clock.now)
 
+    def whole(self, name: str | None, value: Any) -> Any:
+        """What the task of that name returned, of the data that was kept of it, as far as it is known here."""
+        task = self.tasks.get(name) if name is not None else None
+        return value if task is None else task.whole(value)
+
     def parameters_of(self, name: str) -> Parameters:
         """What the task of that name calls its arguments, as far as it is known here."""
         task = self.tasks.get(name)

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from umbel import current
 from umbel.annotations import Annotations
@@ -17,6 +17,9 @@ from umbel.retry import Backoff, classic
 from umbel.signature_check import Checker, checker_for
 from umbel.wire.redaction import Parameters, parameters_of
 from umbel.wiring import App
+
+if TYPE_CHECKING:
+    from umbel.modelled import Models
 
 OUTSIDE = Request()
 """What ``self.request`` is when the function is called like any function."""
@@ -61,6 +64,11 @@ class Declared:
     retry_jitter: bool = True
     retry_policy: Backoff | None = None
     """When it is tried again by itself; ``@app.task(retry=Backoff(…))`` sets it, else the attributes above do."""
+    pydantic: bool = False
+    """Whether annotations that speak of pydantic models are acted on: see ``umbel.modelled``."""
+    pydantic_strict: bool = False
+    pydantic_context: Mapping[str, Any] | None = None
+    pydantic_dump_kwargs: Mapping[str, Any] | None = None
 
     OPTIONS: ClassVar[frozenset[str]] = frozenset(
         {
@@ -91,6 +99,10 @@ class Declared:
             "retry_backoff_max",
             "retry_jitter",
             "retry_policy",
+            "pydantic",
+            "pydantic_strict",
+            "pydantic_context",
+            "pydantic_dump_kwargs",
         }
     )
 
@@ -105,6 +117,9 @@ class Declared:
 
     is_async: bool = False
     """Whether the body is an ``async def``; known once the task belongs to an app."""
+
+    models: Models | None = None
+    """What ``pydantic`` is about; None as long as that is false."""
 
     _checker: Checker | None = None
 
@@ -160,6 +175,11 @@ class Declared:
         if not isinstance(self.throws, tuple):
             raise ConfigurationError(f"{self.name}: throws must be a tuple of exception classes, not {self.throws!r}")
         self.retry_policy = policy or self._declared_policy or classic(self)
+        if self.pydantic and self.models is None:
+            from umbel.modelled import Models
+
+            self.models = Models(self, self.run)
+            vars(self)["run"] = self.models.body()
         strict = self.app.strict_typing if self.typing is None else self.typing
         self._checker = checker_for(self.run, self.name, skip_first=False) if strict else None
         self._defaults = None
@@ -197,6 +217,16 @@ class Declared:
             raise TypeError(f"kwargs must be a mapping, not {kwargs!r}")
         if self._checker is not None:
             self._checker(*args, **kwargs)
+
+    def plain(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Sequence[Any], Mapping[str, Any]]:
+        """The arguments as they travel: data in the place of pydantic models. Raises ``InvalidModel``."""
+        if self.models is None or not self.pydantic:
+            return args, kwargs
+        return self.models.dumped(args, kwargs)
+
+    def whole(self, value: Any) -> Any:
+        """The result as the task returned it: a pydantic model made of its data. Raises ``InvalidModel``."""
+        return value if self.models is None or not self.pydantic else self.models.revived(value)
 
     # Handlers: called in the worker. Any of them may be an ``async def``.
 

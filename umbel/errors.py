@@ -21,6 +21,7 @@ UmbelError
  │   ├─ SignatureError       a message that is not signed as security_signing_keys asks
  │   ├─ SealError            a sealed body that no key here opens
  │   └─ SecurityError        a stored exception that names something which is no exception
+ ├─ InvalidModel             (also a ValueError) an argument or a result that its pydantic model refuses
  ├─ NotRegistered            (also a KeyError) no task of that name
  ├─ NoSuchDeadLetter         (also a LookupError) no dead letter of that number
  ├─ TaskFailed               the task ended in what must not be raised again: SystemExit, KeyboardInterrupt …
@@ -154,6 +155,10 @@ class SealError(WireError):
 
 class SecurityError(WireError):
     """A stored exception names something that is not an exception class; nothing of it was called."""
+
+
+class InvalidModel(UmbelError, ValueError):
+    """An argument or a result is not what the pydantic model of its annotation asks for; says where, and why."""
 
 
 class NotRegistered(UmbelError, KeyError):

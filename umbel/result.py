@@ -178,6 +178,7 @@ class AsyncResult(Generic[R]):
         costs time and never hangs.
 
         Raises ``TimeoutError`` (the task goes on), ``NoResultBackend`` when nothing is kept of this task,
+        ``InvalidModel`` for a result that is not the pydantic model which its task's annotation names here,
         ``UmbelError`` inside a running event loop or a running task: waiting there would hold up the work waited for.
         """
         refuse_to_wait("get()")
@@ -229,7 +230,8 @@ class AsyncResult(Generic[R]):
     def _answer(self, record: Record, propagate: bool) -> R:
         if record.state in EXCEPTION_STATES and propagate:
             _raise(self.id, record)
-        return cast("R", record.value)
+        value = self.app.whole(record.name, record.value) if record.state == State.SUCCESS else record.value
+        return cast("R", value)
 
     def revoke(self, *, terminate: bool = False) -> None:
         """Take the call back; ``terminate=True`` stops it, too, if it runs. See ``umbel.revoking.revoke``."""

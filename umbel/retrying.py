@@ -67,9 +67,9 @@ def next_message(task: Declared, message: Message, retry: Retry, now: float) -> 
         name: value for name, value in retry.options.items() if name not in ("queue", "expires") and value is not None
     }
     if retry.new_args is not None:
-        changes |= {"args": retry.new_args, "argsrepr": None}
+        changes |= {"args": task.plain(retry.new_args, {})[0], "argsrepr": None}
     if retry.new_kwargs is not None:
-        changes |= {"kwargs": retry.new_kwargs, "kwargsrepr": None}
+        changes |= {"kwargs": task.plain((), retry.new_kwargs)[1], "kwargsrepr": None}
     expires = retry.options.get("expires")
     if isinstance(expires, datetime):
         changes["expires"] = expires

@@ -67,8 +67,9 @@ class Task(Declared, Generic[P, R]):
         ``options`` are the fields of ``umbel.call.CallOptions``.
 
         Raises ``TypeError`` when the arguments do not fit the function, ``UnknownOption`` and ``ConfigurationError``
-        for options, ``EncodeError`` for an argument that cannot be written, ``PublishError`` when the broker did not
-        take the message within ``broker_publish_timeout``. In every case nothing was sent.
+        for options, ``InvalidModel`` for an argument that its pydantic model refuses, ``EncodeError`` for one that
+        cannot be written, ``PublishError`` when the broker did not take the message within ``broker_publish_timeout``.
+        In every case nothing was sent.
         """
         given, named = () if args is None else args, {} if kwargs is None else kwargs
         self.check(given, named)
@@ -94,8 +95,10 @@ class Task(Declared, Generic[P, R]):
 
     def send(self, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions) -> AsyncResult[R]:
         """As ``apply_async``, with the options as a value, and arguments that were checked."""
-        publisher = self.app.publisher
-        route, message = publisher.prepare(self.name, args, kwargs, self.resolved(options))
+        publisher, resolved = self.app.publisher, self.resolved(options)
+        if self.pydantic:
+            args, kwargs = self.plain(args, kwargs)
+        route, message = publisher.prepare(self.name, args, kwargs, resolved)
         if publisher.eager:
             return run_here(self, message, sent=True)
         if options is NO_OPTIONS:
@@ -117,6 +120,8 @@ class Task(Declared, Generic[P, R]):
                 raise TypeError(f"delay_many takes a tuple of arguments for each call, not {args!r}")
             if check is not None:
                 check(*args)
+        if self.pydantic:
+            calls = [self.plain(args, {})[0] for args in calls]
         prepared = publisher.prepare_many(self.name, calls, resolved)
         if publisher.eager:
             return [run_here(self, message, sent=True) for _, message in prepared]
@@ -149,7 +154,8 @@ class Task(Declared, Generic[P, R]):
         """
         given, named = () if args is None else args, {} if kwargs is None else kwargs
         self.check(given, named)
-        _, message = self.app.publisher.prepare(self.name, given, named, self.resolved(NO_OPTIONS.with_(**options)))
+        resolved = self.resolved(NO_OPTIONS.with_(**options))
+        _, message = self.app.publisher.prepare(self.name, *self.plain(given, named), resolved)
         return run_here(self, message, throw=throw)
 
     # -- inside the task ----------------------------------------------------------------------------------------

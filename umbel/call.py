@@ -20,8 +20,8 @@ class CallOptions:
     ``countdown`` is seconds from now, ``eta`` a datetime, ``expires`` seconds from now or a datetime. ``priority`` is
     0–9, higher is sooner; the limits are in seconds. ``routing_key`` (with ``exchange`` where several share it) names a
     declared queue in place of ``queue``. ``retry`` says whether, and ``retry_policy`` how, the message is offered again
-    to a broker that refused it: ``umbel.retry.PublishRetry``. ``headers`` are the caller's own message headers,
-    ``properties`` the broker's own ones.
+    to a broker that surely did not take it: ``umbel.retry.PublishRetry``. ``headers`` are the caller's own message
+    headers, ``properties`` the broker's own ones.
     """
 
     task_id: str | None = None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from umbel import current, outgoing
 from umbel.call import CallOptions, due_time, expiry_time
-from umbel.errors import PublishError, StoreBusy, StoreDamaged, StoreError, StoreUnsuitable, TimeoutError
+from umbel.errors import PublishError, StoreError, StoreFull, TimeoutError
 from umbel.ids import new_id, new_ids
 from umbel.middleware import NextSend
 from umbel.model import Envelope, Message, Queue, Route
@@ -35,8 +35,9 @@ _NONE: Mapping[str, Any] = {}
 _SHARED = tuple(each.name for each in fields(Message) if each.name not in ("id", "args", "root_id"))
 """What the messages of calls that were sent together have in common."""
 
-_HOPELESS = (TimeoutError, StoreBusy, StoreDamaged, StoreUnsuitable)
-"""Errors after which the message is not offered again: the time is over, or time mends nothing."""
+_WORTH_A_RETRY = (StoreFull,)
+"""Errors that say for sure that nothing was kept, and that time may mend: after any other, a message that is offered
+again might run twice."""
 
 _like = maker(Message, ("id", "args", "root_id", *_SHARED))
 
@@ -247,7 +248,7 @@ class Publisher:
             except (StoreError, TimeoutError) as error:
                 if pauses is None:
                     pauses = (retry or defaults.retry).pauses()
-                pause = None if isinstance(error, _HOPELESS) else next(pauses, None)
+                pause = next(pauses, None) if isinstance(error, _WORTH_A_RETRY) else None
                 if pause is None or monotonic() + pause > latest:
                     raise PublishError(f"the broker did not take the message: {error}", message) from error
                 sleep(pause)

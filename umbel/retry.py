@@ -69,7 +69,7 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishRetry:
-    """When a message that the broker refused is offered again: after ``interval_start`` seconds, then
+    """When a message that the broker surely did not take is offered again: after ``interval_start`` seconds, then
     ``interval_step`` longer each time, ``interval_max`` at most; ``max_retries`` times, None for as long as
     ``broker_publish_timeout`` allows.
 

@@ -75,8 +75,10 @@ def test_after_the_last_refusal_the_caller_is_told(make: Make, pauses: list[floa
     assert broker.asked == 4
 
 
-@pytest.mark.parametrize("kind", [StoreBusy, StoreDamaged, StoreUnsuitable])
-def test_what_time_does_not_mend_is_told_at_once(make: Make, pauses: list[float], kind: type[StoreError]) -> None:
+@pytest.mark.parametrize("kind", [StoreError, StoreBusy, StoreDamaged, StoreUnsuitable])
+def test_what_time_does_not_mend_or_may_have_been_taken_is_told_at_once(
+    make: Make, pauses: list[float], kind: type[StoreError]
+) -> None:
     app, broker = make(1, kind("hopeless"))
     with pytest.raises(PublishError, match="hopeless"):
         app.send_task("a")

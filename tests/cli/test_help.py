@@ -128,7 +128,7 @@ def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         (["worker", "--concurrency", "0"], "'-c' / '--concurrency'"),
         (["worker", "--grace", "soon"], "'soon' is not a number of seconds"),
         (["worker", "--loglevel", "LOUD"], "'-l' / '--loglevel'"),
-        (["worker", "--queues", ","], "name at least one queue"),
+        (["worker", "--queues", ","], "name at least one"),
         (["worker", "--set", "worker_grace"], "write it as key=value, for example --set worker_grace=60"),
         (["call"], "NAME"),
         (["result"], "ID"),

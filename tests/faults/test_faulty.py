@@ -215,7 +215,7 @@ def methods_of(power: type) -> list[str]:
 
 class TestInjection:
     def test_an_app_publishes_through_the_faults(self, url: str) -> None:
-        app = Umbel("app", broker=url, set_as_current=False, task_publish_retry=False)
+        app = Umbel("app", broker=url, set_as_current=False)
         app.send_task("warms.up")
         faults = always(BEFORE)
         inject(app, faults)

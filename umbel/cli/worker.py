@@ -32,7 +32,7 @@ def names(ctx: click.Context, parameter: click.Parameter, values: Sequence[str])
     """The names in a repeatable option whose values are lists with commas."""
     found = tuple(name.strip() for value in values for name in value.split(",") if name.strip())
     if values and not found:
-        raise click.BadParameter("give at least one name", ctx=ctx, param=parameter)
+        raise click.BadParameter("name at least one", ctx=ctx, param=parameter)
     return found
 
 

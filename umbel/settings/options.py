@@ -93,7 +93,8 @@ OPTIONS: dict[str, Option] = _declared(
         "task_publish_retry",
         FLAG,
         True,
-        "Whether a message is offered again to a broker that refused it, as task_publish_retry_policy says.",
+        "Whether a message is offered again to a broker that had no room for it, as task_publish_retry_policy says. "
+        "One that the broker may have taken is not.",
     ),
     Option(
         "task_publish_retry_policy",

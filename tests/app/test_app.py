@@ -169,6 +169,18 @@ def test_modules_are_discovered_and_their_own_errors_are_raised(
         app.autodiscover_tasks(["disco_delta"], force=True)
 
 
+def test_packages_themselves_can_be_imported_without_a_module_below_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "disco_whole").mkdir()
+    (tmp_path / "disco_whole" / "__init__.py").write_text("found = True")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    make_app().autodiscover_tasks(["disco_whole"], related_name=None, force=True)
+    assert sys.modules["disco_whole"].found
+    with pytest.raises(ModuleNotFoundError, match="disco_absent"):
+        make_app().autodiscover_tasks(["disco_absent"], related_name=None, force=True)
+
+
 def test_results_can_be_off_and_asking_says_which_setting() -> None:
     app = make_app(result_backend=None)
     assert app.result_url is None

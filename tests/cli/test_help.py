@@ -13,7 +13,7 @@ from umbel.cli import main
 from umbel.cli.program import program
 
 COMMANDS = {
-    (): ("worker", "call", "result", "list", "dead", "config", "report", "revoke", "purge", "--version"),
+    (): ("worker", "dev", "call", "result", "list", "dead", "config", "report", "revoke", "purge", "--version"),
     ("worker",): (
         "--app",
         "--concurrency",
@@ -27,7 +27,9 @@ COMMANDS = {
         "--log-format",
         "--set",
         "--quiet",
+        "--reload",
     ),
+    ("dev",): ("--pool", "--concurrency", "--queues", "--loglevel"),
     ("call",): (
         "NAME [ARGUMENT]...",
         "--args",
@@ -104,7 +106,7 @@ def test_the_program_alone_prints_its_help(capsys: pytest.CaptureFixture[str]) -
 def test_an_app_without_a_command_is_a_misuse(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-A", "tasks"]) == 2
 
-    assert "umbel: error: say what to do: worker, call" in capsys.readouterr().err
+    assert "umbel: error: say what to do: worker, dev, call" in capsys.readouterr().err
 
 
 def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,7 +122,7 @@ def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         (["list", "task"], "there is no command 'task'; did you mean 'tasks'?\nTry 'umbel list --help'.\n"),
         (
             ["xyz"],
-            "there is no command 'xyz'; there are worker, call, result, list, dead, config, report, revoke, purge\n",
+            "there is no command 'xyz'; there are worker, dev, call, result, list, dead, config, ",
         ),
         (["worker", "--concurency", "2"], "--concurrency"),
         (["call", "tasks.add", "--contdown", "2"], "there is no option --contdown; did you mean --countdown?\n"),

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.project import TASKS, Project, wait_until
 from umbel import Umbel
-from umbel.cli.worker import refuse_pickle_as_root
+from umbel.cli.serving import refuse_pickle_as_root
 from umbel.errors import ConfigurationError
 from umbel.wire.names import DEFAULT_QUEUE
 

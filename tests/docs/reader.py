@@ -20,7 +20,7 @@ from tests.docs.pages import Block
 PATIENCE = 90.0
 """Seconds after which something that must end, or begin, has not."""
 
-STAYS = re.compile(r"\bumbel\b.* worker\b")
+STAYS = re.compile(r"\bumbel\b.* (worker|dev)\b")
 """A command that runs until it is interrupted."""
 
 READY = " ready."

@@ -8,9 +8,11 @@ import signal
 import pytest
 
 from tests.worker.process import Shop
+from umbel.app import Umbel
 from umbel.worker.board import Board
 from umbel.worker.hearing import Hearing
 from umbel.worker.runners import Runner
+from umbel.worker.solo import Solo
 
 
 class Silent:
@@ -59,3 +61,27 @@ def test_a_stopped_runner_is_killed_where_that_is_set_and_its_task_runs_again(sh
     shop.go()
     assert shop.get(result) == "a"
     assert "worker_deaf_timeout" in worker.text()
+
+
+class Ears:
+    """What a solo runner sees of its fleet."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def add(self, runner: Runner) -> None:
+        return
+
+    def receive(self, runner: Runner, kind: str, payload: object) -> None:
+        self.heard.append(kind)
+
+
+async def test_a_solo_runner_answers_as_long_as_its_process_lives() -> None:
+    solo, ears = Solo(Umbel("tasks", set_as_current=False), "solo@here"), Ears()
+    solo.attach(ears)  # type: ignore[arg-type]
+    await solo.start()
+
+    solo.ask()
+    await asyncio.sleep(0)
+
+    assert ears.heard == ["ready", "heard"]

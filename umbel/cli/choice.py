@@ -42,7 +42,7 @@ class Choice:
         from_command_line(self.settings)  # refuses what is wrong before anything is imported
         for name, text in self.settings.items():
             os.environ[OPTIONS[name].environment_name] = text
-        found = find_app(self.spec, cwd=_current_folder(), environ=os.environ)
+        found = find_app(self.spec, cwd=current_folder(), environ=os.environ)
         found.app.conf.set_from_command_line(self.settings)
         return found
 
@@ -112,7 +112,8 @@ def color_of(environ: Mapping[str, str]) -> bool | None:
     return True if environ.get("FORCE_COLOR", "0") not in ("", "0") else None
 
 
-def _current_folder() -> Path:
+def current_folder() -> Path:
+    """The folder that this process is in; raises ``ConfigurationError`` when it is gone."""
     try:
         return Path.cwd()
     except FileNotFoundError:

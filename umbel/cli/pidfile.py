@@ -15,9 +15,10 @@ def pidfile(path: Path) -> Iterator[None]:
     """Have this process's number in ``path`` while in the block, and the file gone after it.
 
     A file that is there is taken over when the process that it names is gone. The lock on it keeps two processes that
-    start at once apart. Raises ``ConfigurationError`` when the process lives, and when the file cannot be written.
+    start at once apart. A forked child that leaves the block, too, leaves the file alone. Raises ``ConfigurationError``
+    when the process lives, and when the file cannot be written.
     """
-    path = path.absolute()
+    path, owner = path.absolute(), os.getpid()
     try:
         file = _locked(path)
     except OSError as error:
@@ -25,12 +26,12 @@ def pidfile(path: Path) -> Iterator[None]:
     try:
         _refuse_if_alive(path, os.pread(file, 100, 0))
         os.ftruncate(file, 0)
-        os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(file, f"{owner}\n".encode(), 0)
         try:
             yield
         finally:
             with contextlib.suppress(OSError):  # gone already, or the folder is: it names nobody either way
-                if _is_same(path, file):
+                if os.getpid() == owner and _is_same(path, file):
                     path.unlink()
     finally:
         os.close(file)

@@ -13,6 +13,7 @@ from umbel.cli.call import call
 from umbel.cli.choice import Choice, app_options, color_of
 from umbel.cli.config import config
 from umbel.cli.dead import dead
+from umbel.cli.dev import dev
 from umbel.cli.failures import explain
 from umbel.cli.grammar import Group
 from umbel.cli.listing import listing
@@ -52,7 +53,7 @@ def program(context: click.Context) -> None:
     click.echo(context.get_help())
 
 
-for command in (worker, call, result, listing, dead, config, report, revoke, purge):
+for command in (worker, dev, call, result, listing, dead, config, report, revoke, purge):
     program.add_command(command)
 
 

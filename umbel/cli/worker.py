@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from umbel.cli.choice import Choice, app_options, color_of
+from umbel.cli.choice import Choice, app_options
 from umbel.cli.grammar import Command, option
+from umbel.cli.serving import serve
 from umbel.cli.values import Seconds, Whole
-from umbel.errors import ConfigurationError
 from umbel.settings.options import OPTIONS
 
-if TYPE_CHECKING:
-    from umbel.app import Umbel
-    from umbel.worker.plan import Plan
-
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL")
-ALLOW_PICKLE = "UMBEL_ALLOW_PICKLE_AS_ROOT"
 
 _WORK = "Work"
 _LOG = "Log"
@@ -99,6 +92,12 @@ def names(ctx: click.Context, parameter: click.Parameter, values: Sequence[str])
 )
 @option("-q", "--quiet", is_flag=True, section=_PROCESS, help="Print no banner.")
 @option(
+    "--reload",
+    is_flag=True,
+    section=_PROCESS,
+    help="Start anew whenever a Python file of the project changes; running tasks get 1 s then, unless --grace.",
+)
+@option(
     "-l",
     "--loglevel",
     type=click.Choice(LEVELS, case_sensitive=False),
@@ -138,6 +137,7 @@ def worker(
     hostname: str | None,
     pidfile: Path | None,
     quiet: bool,
+    reload: bool,
     **logging: Any,
 ) -> int:
     """Run tasks until told to stop.
@@ -145,73 +145,17 @@ def worker(
     The first ctrl-C or SIGTERM is warm: running tasks may end, within --grace, and nothing is lost. A second one gives
     them back at once, to be run again.
     """
-    from umbel import log
-    from umbel.cli import banner
-    from umbel.cli import pidfile as pids
-    from umbel.worker import run
-    from umbel.worker.origin import Origin
-
-    found = choice.find()
-    app = found.app
-    also_import(app, include)
-    with pids.pidfile(pidfile) if pidfile is not None else contextlib.nullcontext():
-        app.import_modules()
-        log_as = log_arguments(app, color=color_for_log(choice, app), **logging)
-        log.setup(**log_as)
-        refuse_pickle_as_root(app, os.environ, root=hasattr(os, "geteuid") and os.geteuid() == 0)
-        wanted: dict[str, Any] = {
-            "queues": queues or None,
-            "exclude": exclude,
-            "pool": pool,
-            "concurrency": concurrency,
-            "name": hostname,
-            "grace": grace,
-            "origin": Origin(found.module, found.attribute),
-            "log": log_as,
-        }
-
-        def show(plan: Plan) -> None:
-            if not quiet:
-                banner.show(banner.banner(found, plan, in_container=banner.CONTAINER_MARK.exists()))
-
-        return run(app, **wanted, on_plan=show)
-
-
-def also_import(app: Umbel, modules: Sequence[str]) -> None:
-    """Add modules to those that ``app`` includes, here and in the processes that the worker starts."""
-    if modules:
-        option = OPTIONS["include"]
-        text = os.environ[option.environment_name] = ",".join((*app.conf.include, *modules))
-        app.conf.set_from_command_line({option.name: text})
-
-
-def log_arguments(
-    app: Umbel, *, loglevel: str, logfile: Path | None, log_format: str, color: bool | None
-) -> dict[str, Any]:
-    """The arguments of ``umbel.log.setup``, in the built-in types that reach the runners."""
-    return {
-        "level": loglevel.upper(),
-        "logfile": None if logfile is None else str(logfile.absolute()),
-        "format": log_format,
-        "color": color,
-        "log_format": app.conf.worker_log_format,
-        "task_log_format": app.conf.worker_task_log_format,
-        "hijack_root": app.conf.worker_hijack_root_logger,
-    }
-
-
-def color_for_log(choice: Choice, app: Umbel) -> bool | None:
-    """Whether log lines are coloured: the flag, then the setting, then the environment; None: on a terminal."""
-    said = (choice.color, app.conf.worker_log_color, color_of(os.environ))
-    return next((color for color in said if color is not None), None)
-
-
-def refuse_pickle_as_root(app: Umbel, environ: Mapping[str, str], *, root: bool) -> None:
-    """Raise ``ConfigurationError`` for a worker of root that accepts pickle, unless the environment allows it."""
-    from umbel.serial import content_type_of
-
-    if root and content_type_of("pickle") in app.accept_content and environ.get(ALLOW_PICKLE) != "1":
-        raise ConfigurationError(
-            "this worker runs as root and accepts pickle, so a message can make root run any code: start it as "
-            f"another user, take pickle out of accept_content, or set {ALLOW_PICKLE}=1"
-        )
+    return serve(
+        choice,
+        queues=queues,
+        exclude=exclude,
+        include=include,
+        concurrency=concurrency,
+        pool=pool,
+        grace=grace,
+        hostname=hostname,
+        pidfile=pidfile,
+        quiet=quiet,
+        reload=reload,
+        **logging,
+    )

@@ -12,7 +12,11 @@ from umbel.app import Umbel
 from umbel.errors import UmbelError
 from umbel.worker.node import Node
 from umbel.worker.plan import Plan
+from umbel.worker.shutdown import hears_hangup
 from umbel.worker.solo import Solo
+
+_HANGUP = "SIGHUP"
+"""The signal of a terminal that is closed: it begins the end and never hastens it."""
 
 
 class Alone:
@@ -44,7 +48,11 @@ class Alone:
             self._loop.call_soon_threadsafe(self._ask, sig)
 
     def _ask(self, sig: str | None) -> None:
-        if self._node is not None:
+        if self._node is None:
+            return
+        if sig == _HANGUP:
+            self._node.shutdown.ask_first(sig)
+        else:
             self._node.shutdown.ask(sig)
 
     def _run_node(self) -> None:
@@ -79,7 +87,8 @@ def _on_signals(stop: Callable[[str], None]) -> Iterator[None]:
     def handle(number: int, frame: object) -> None:
         stop(signal.Signals(number).name)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hears_hangup() else [])]
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:

@@ -38,10 +38,10 @@ class Shutdown:
         elif self.stage == 2:
             logger.warning("Cold shutdown: running tasks are given back now")
 
-    def ask_first(self) -> None:
-        """Begin the end, if nobody has."""
+    def ask_first(self, sig: str | None = None) -> None:
+        """Begin the end, if nobody has; ``sig`` as for ``ask``."""
         if not self.asked:
-            self.ask()
+            self.ask(sig)
 
     async def wait(self, stage: int) -> None:
         """Return when this stage is reached."""
@@ -51,12 +51,18 @@ class Shutdown:
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Ask at SIGTERM and SIGINT, twice at SIGQUIT, while in the block; in the main thread's loop."""
+        """Ask at SIGTERM and SIGINT, twice at SIGQUIT, while in the block; in the main thread's loop.
+
+        SIGHUP, a terminal that is closed, begins the end and never hastens it; where it is ignored (nohup) it stays so.
+        """
         loop = asyncio.get_running_loop()
         wanted = {"SIGTERM": 1, "SIGINT": 1, "SIGQUIT": 2}
         numbers = {getattr(signal, name): times for name, times in wanted.items() if hasattr(signal, name)}
         for number, times in numbers.items():
             loop.add_signal_handler(number, self._ask_times, times, signal.Signals(number).name)
+        if hears_hangup():
+            numbers[signal.SIGHUP] = 1
+            loop.add_signal_handler(signal.SIGHUP, self.ask_first, signal.SIGHUP.name)
         try:
             yield
         finally:
@@ -70,3 +76,8 @@ class Shutdown:
                 return
         if times == 1:
             self.ask(sig)
+
+
+def hears_hangup() -> bool:
+    """Whether SIGHUP exists and nobody has had it ignored."""
+    return hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN

@@ -110,7 +110,8 @@ class Solo:
         self._pool.interrupt(number)
 
     def ask(self) -> None:
-        """A solo runner is heard as long as its process lives."""
+        """Answer: a solo runner is heard as long as its process lives."""
+        self._send("heard", None)
 
     def acknowledged(self, number: int) -> None:
         """The broker has forgotten this delivery."""

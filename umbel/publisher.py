@@ -72,10 +72,13 @@ class Publisher:
         """Whether calls are to run here in place of being sent; as the settings were at the last ``prepare``."""
         self._defaults: _Defaults | None = None
         """Read once, and again after a write to the settings."""
+        self._routed_last: dict[str, tuple[CallOptions, CallOptions]] = {}
+        """By task, the options of the call before and what its route made of them: calls without options share theirs."""
         app.conf.on_write(self._forget)
 
     def _forget(self) -> None:
         self._defaults = None
+        self._routed_last = {}
 
     def _read(self) -> _Defaults:
         app, conf = self._app, self._app.conf
@@ -176,7 +179,12 @@ class Publisher:
         known = routes.of_name(name)
         if known is None:
             known = routes.find(name, args, kwargs, options.given, self._app.tasks.get(name))
-        return options.filled(known) if known else options
+            return options.filled(known) if known else options
+        last, filled = self._routed_last.get(name, (None, options))
+        if last is not options:
+            filled = options.filled(known)
+            self._routed_last[name] = options, filled
+        return filled
 
     def prepare_many(
         self, name: str, calls: Sequence[Sequence[Any]], options: CallOptions

@@ -73,7 +73,7 @@ class Publisher:
         self._defaults: _Defaults | None = None
         """Read once, and again after a write to the settings."""
         self._routed_last: dict[str, tuple[CallOptions, CallOptions]] = {}
-        """By task, the options of the call before and what its route made of them: calls without options share theirs."""
+        """By task, the options of the call before, which calls without any share, and what its route made of them."""
         app.conf.on_write(self._forget)
 
     def _forget(self) -> None:

@@ -103,3 +103,46 @@ def own(loglevel, **rest):
     talking.get(result)
     for line in ("mine logged", "mine library", "printed", f"mine Task shop.say[{result.id}] received"):
         worker.wait_for_line(f"{line}\n")
+
+
+def test_what_a_middleware_carries_is_in_the_lines_of_its_task(talking: Shop) -> None:
+    module = talking.folder / "shop.py"
+    module.write_text(
+        module.read_text()
+        + """
+from contextvars import ContextVar
+from umbel import Middleware, signals
+
+carried = ContextVar("carried", default="-")
+
+
+class Carrying(Middleware):
+    async def run(self, request, next):
+        token = carried.set(request.headers["carried"])
+        try:
+            return await next(request)
+        finally:
+            carried.reset(token)
+
+
+app.add_middleware(Carrying)
+
+
+@signals.after_setup_logger.connect
+def add(logger, **arguments):
+    for handler in logger.handlers:
+        handler.addFilter(add_carried)
+
+
+def add_carried(record):
+    record.carried = carried.get()
+    return True
+"""
+    )
+    worker = talking.worker("--log-format", "json")
+    for task in ("say", "asay"):
+        talking.get(talking.send(task, headers={"carried": f"with {task}"}))
+    lines = [json.loads(line) for line in worker.text().splitlines() if line.startswith("{")]
+    assert [line["carried"] for line in lines if line["message"] == "printed"] == ["with say", "with asay"]
+    assert {line["carried"] for line in lines if line["message"] == "library"} == {"with say"}
+    assert {line["carried"] for line in lines if line["message"].endswith("ready.")} == {"-"}

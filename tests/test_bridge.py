@@ -118,6 +118,15 @@ def test_a_bridge_that_is_closed_leaves_what_was_entered(monkeypatch: pytest.Mon
     assert door.notes == ["knock", "in", "out"]
 
 
+def test_a_loop_that_cannot_be_had_is_an_error_and_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> asyncio.AbstractEventLoop:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(asyncio, "new_event_loop", refuse)
+    with pytest.raises(StoreError, match=r"background loop cannot be started: .*Too many open files"):
+        Bridge()
+
+
 async def test_work_of_a_caller_that_is_cancelled_goes_on() -> None:
     begun, done = asyncio.Event(), asyncio.Event()
     loop, held = asyncio.get_running_loop(), asyncio.Event()

@@ -16,7 +16,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from umbel.errors import TimeoutError, UmbelError
+from umbel.errors import StoreError, TimeoutError, UmbelError
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -54,7 +54,10 @@ class Way(Protocol):
 
 
 class Bridge:
-    """A loop in a daemon thread. A fork leaves it behind: the child makes its own on first use."""
+    """A loop in a daemon thread. A fork leaves it behind: the child makes its own on first use.
+
+    Making one raises ``StoreError`` where the system has no more descriptors for a loop.
+    """
 
     def __init__(self) -> None:
         self.pid = os.getpid()
@@ -62,13 +65,20 @@ class Bridge:
         self._entered: dict[int, tuple[AbstractAsyncContextManager[Any], asyncio.Future[Any]]] = {}
         """Adapters that were entered on this loop; touched by the loop's thread alone."""
         self._ended = threading.Event()
-        begun = threading.Event()
+        begun: Future[asyncio.AbstractEventLoop] = Future()
         _start_thread(functools.partial(self._live, begun), "umbel-bridge")
-        begun.wait()
+        try:
+            self.loop = begun.result()
+        except OSError as error:
+            raise StoreError(f"umbel's background loop cannot be started: {error}") from error
 
-    def _live(self, begun: threading.Event) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.loop.call_soon(begun.set)
+    def _live(self, begun: Future[asyncio.AbstractEventLoop]) -> None:
+        try:
+            self.loop = asyncio.new_event_loop()
+        except BaseException as error:  # noqa: BLE001  whoever waits for the loop gets it
+            begun.set_exception(error)
+            return
+        begun.set_result(self.loop)
         try:
             self.loop.run_forever()
             if not asyncio.all_tasks(self.loop):  # else somebody waits still, in a thread that ends with the process

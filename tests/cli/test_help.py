@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import click
@@ -13,7 +14,21 @@ from umbel.cli import main
 from umbel.cli.program import program
 
 COMMANDS = {
-    (): ("worker", "dev", "call", "result", "list", "dead", "config", "report", "revoke", "purge", "--version"),
+    (): (
+        "worker",
+        "dev",
+        "shell",
+        "call",
+        "result",
+        "list",
+        "dead",
+        "config",
+        "report",
+        "completion",
+        "revoke",
+        "purge",
+        "--version",
+    ),
     ("worker",): (
         "--app",
         "--concurrency",
@@ -29,6 +44,8 @@ COMMANDS = {
         "--quiet",
         "--reload",
     ),
+    ("shell",): ("--command", "--prompt"),
+    ("completion",): ("bash|zsh|fish",),
     ("dev",): ("--pool", "--concurrency", "--queues", "--loglevel"),
     ("call",): (
         "NAME [ARGUMENT]...",
@@ -72,7 +89,7 @@ def test_help_of_a_command_names_its_options_and_shows_examples(
     assert shown.startswith(f"Usage: {' '.join(('umbel', *command))}")
     for word in words:
         assert word in shown
-    assert "Examples:\n  umbel" in shown
+    assert re.search(r"^Examples:\n  .*\bumbel\b", shown, re.MULTILINE)
 
 
 def every(command: click.Command, *name: str) -> Iterator[tuple[str, ...]]:
@@ -106,7 +123,7 @@ def test_the_program_alone_prints_its_help(capsys: pytest.CaptureFixture[str]) -
 def test_an_app_without_a_command_is_a_misuse(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-A", "tasks"]) == 2
 
-    assert "umbel: error: say what to do: worker, dev, call" in capsys.readouterr().err
+    assert "umbel: error: say what to do: worker, dev, shell" in capsys.readouterr().err
 
 
 def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,7 +139,7 @@ def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         (["list", "task"], "there is no command 'task'; did you mean 'tasks'?\nTry 'umbel list --help'.\n"),
         (
             ["xyz"],
-            "there is no command 'xyz'; there are worker, dev, call, result, list, dead, config, ",
+            "there is no command 'xyz'; there are worker, dev, shell, call, result, list, dead, ",
         ),
         (["worker", "--concurency", "2"], "--concurrency"),
         (["call", "tasks.add", "--contdown", "2"], "there is no option --contdown; did you mean --countdown?\n"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from umbel.call import NO_OPTIONS
+from umbel.cli import completing
 from umbel.cli.asking import waiting
 from umbel.cli.choice import Choice, app_options
 from umbel.cli.grammar import option
@@ -54,7 +55,7 @@ class CallCommand(WaitingCommand):
         "umbel call tasks.shout -- --loud      a text that looks like an option",
     ),
 )
-@click.argument("name")
+@click.argument("name", shell_complete=completing.tasks)
 @click.argument("values", nargs=-1, metavar="[ARGUMENT]...")
 @option(
     "-a",
@@ -77,7 +78,7 @@ class CallCommand(WaitingCommand):
 @option("--countdown", type=Seconds(), section=_SENDING, help="Start it so many seconds from now, not before.")
 @option("--eta", type=Moment(), section=_SENDING, help="Start it at this time (ISO 8601), not before.")
 @option("--expires", type=SecondsOrMoment(), section=_SENDING, help="Do not start it later than this.")
-@option("--queue", section=_SENDING, help="The queue; by default the task's own.")
+@option("--queue", shell_complete=completing.queues, section=_SENDING, help="The queue; by default the task's own.")
 @option("--priority", type=Whole(0, 9), metavar="0-9", section=_SENDING, help="0 to 9, higher is sooner.")
 @option("--serializer", section=_SENDING, help="How the arguments are written, such as json.")
 @option("--task-id", section=_SENDING, help="The id; by default a new one.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from umbel.cli import completing
 from umbel.cli.grammar import EVERYWHERE, option
 from umbel.errors import ConfigurationError
 
@@ -69,6 +70,7 @@ def app_options(command: F) -> F:
         "settings",
         multiple=True,
         metavar="KEY=VALUE",
+        shell_complete=completing.settings,
         section=section,
         expose_value=False,
         callback=_remember_settings,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from umbel.cli import completing
 from umbel.cli.choice import Choice, app_options
 from umbel.cli.failures import FAILED
 from umbel.cli.grammar import Group, option
@@ -49,9 +50,13 @@ def filters(command: F) -> F:
             {"type": SecondsOrMoment()},
             "Those that died at least so many seconds ago, or until that time.",
         ),
-        ("--queue", {"metavar": "NAME"}, "Those from this queue."),
+        ("--queue", {"metavar": "NAME", "shell_complete": completing.queues}, "Those from this queue."),
         ("--reason", {"metavar": "TEXT"}, "Those whose reason has this in it."),
-        ("--task", {"metavar": "NAME"}, "Those of this task, or of all that a pattern such as 'shop.*' fits."),
+        (
+            "--task",
+            {"metavar": "NAME", "shell_complete": completing.tasks},
+            "Those of this task, or of all that a pattern such as 'shop.*' fits.",
+        ),
     ):
         command = option(name, section=section, help=text, **extra)(command)
     return command

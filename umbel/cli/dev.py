@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from umbel.cli import completing
 from umbel.cli.choice import Choice, app_options
 from umbel.cli.config import DEFAULT
 from umbel.cli.grammar import Command, option
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
     short_help="Run a worker for development.",
     examples=("umbel dev", "umbel -A shop.jobs dev", "umbel dev --pool processes -c 4"),
 )
-@option("-P", "--pool", metavar="POOL", help="As of 'umbel worker'; by default solo, where debuggers work.")
+@option(
+    "-P",
+    "--pool",
+    metavar="POOL",
+    shell_complete=completing.setting_values("worker_pool"),
+    help="As of 'umbel worker'; by default solo, where debuggers work.",
+)
 @option("-c", "--concurrency", type=Whole(1), metavar="N", help="How many tasks run at once; in solo, one.")
 @option(
     "-Q",
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="NAME[,NAME…]",
     callback=names,
+    shell_complete=completing.queues,
     help="The queues to take tasks from, by default the one of task_default_queue; repeatable.",
 )
 @option(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from umbel.call import NO_OPTIONS
-from umbel.cli.asking import ask, waiting
+from umbel.cli import completing
+from umbel.cli.asking import ask, named_queues, queue_of, waiting
 from umbel.cli.choice import Choice, app_options
 from umbel.cli.grammar import Group, option
 from umbel.cli.tables import show_table
@@ -38,7 +38,7 @@ def listing() -> None:
 def tasks(choice: Choice, /, *, as_json: bool) -> None:
     """Show the registered tasks, with what they take and their queue."""
     app = choice.load().app
-    rows = [(name, _signature(task), _queue(task) or "as routed") for name, task in app.tasks.items()]
+    rows = [(name, _signature(task), queue_of(task) or "as routed") for name, task in app.tasks.items()]
     if as_json:
         for name, arguments, queue in sorted(rows):
             click.echo(json.dumps({"task": name, "arguments": arguments, "queue": queue}, ensure_ascii=False))
@@ -60,6 +60,7 @@ def tasks(choice: Choice, /, *, as_json: bool) -> None:
     multiple=True,
     metavar="NAME[,NAME…]",
     callback=names_of,
+    shell_complete=completing.queues,
     help="These queues; by default all that hold something, and those that the app names; repeatable.",
 )
 @option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -71,7 +72,7 @@ def queues(choice: Choice, /, *, chosen: tuple[str, ...], as_json: bool) -> None
     Of a broker that cannot tell them apart, what waits is shown, in the queues that the app names.
     """
     app = choice.load().app
-    names = set(chosen) or {*app.queues.declared, *filter(None, map(_queue, app.tasks.values()))}
+    names = set(chosen) or named_queues(app)
     broker = app.broker
     headings: tuple[str, ...]
     rows: list[tuple[str, ...]]
@@ -86,11 +87,6 @@ def queues(choice: Choice, /, *, chosen: tuple[str, ...], as_json: bool) -> None
         return
     for name, *counts in rows:
         click.echo(json.dumps({"queue": name} | dict(zip(headings, map(int, counts), strict=True))))
-
-
-def _queue(task: Task[..., Any]) -> str | None:
-    """Where its calls go; None when a router decides by their arguments."""
-    return task.app.publisher.queue_of(task.name, task.resolved(NO_OPTIONS))
 
 
 def _signature(task: Task[..., Any]) -> str:

@@ -11,6 +11,7 @@ import click
 from umbel._version import __version__
 from umbel.cli.call import call
 from umbel.cli.choice import Choice, app_options, color_of
+from umbel.cli.completion import PROGRAM, answer, completion
 from umbel.cli.config import config
 from umbel.cli.dead import dead
 from umbel.cli.dev import dev
@@ -21,14 +22,13 @@ from umbel.cli.purge import purge
 from umbel.cli.report import report
 from umbel.cli.result import result
 from umbel.cli.revoke import revoke
+from umbel.cli.shell import shell
 from umbel.cli.worker import worker
-
-NAME = "umbel"
 
 
 @click.group(
     cls=Group,
-    name=NAME,
+    name=PROGRAM,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     examples=(
@@ -53,20 +53,23 @@ def program(context: click.Context) -> None:
     click.echo(context.get_help())
 
 
-for command in (worker, dev, call, result, listing, dead, config, report, revoke, purge):
+for command in (worker, dev, shell, call, result, listing, dead, config, report, completion, revoke, purge):
     program.add_command(command)
 
 
 def start(arguments: Sequence[str]) -> int:
-    """Run one command and give its exit status; errors are told on standard error.
+    """Run one command, or answer a shell that completes one, and give the exit status; errors go to standard error.
 
     Raises ``KeyboardInterrupt`` after ctrl-C and ``BrokenPipeError`` when nobody reads the output.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks is spelled, not fatal
+    answered = answer(program, os.environ)
+    if answered is not None:
+        return answered
     try:
-        with program.make_context(NAME, list(arguments), obj=Choice(), color=color_of(os.environ)) as context:
+        with program.make_context(PROGRAM, list(arguments), obj=Choice(), color=color_of(os.environ)) as context:
             status: int | None = program.invoke(context)
         return status or 0
     except click.exceptions.Exit as end:

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from umbel.cli import completing
 from umbel.cli.asking import ask, waiting
 from umbel.cli.choice import Choice, app_options
 from umbel.cli.grammar import Command, option
@@ -24,6 +25,7 @@ from umbel.ports import Broker
     multiple=True,
     metavar="NAME[,NAME…]",
     callback=names,
+    shell_complete=completing.queues,
     help="The queues, by default the one of task_default_queue; repeatable.",
 )
 @option("-f", "--force", is_flag=True, help="Do not ask.")

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from umbel.cli import completing
 from umbel.cli.choice import Choice, app_options
 from umbel.cli.grammar import Command, option
 from umbel.cli.serving import serve
@@ -54,6 +55,7 @@ def names(ctx: click.Context, parameter: click.Parameter, values: Sequence[str])
     metavar="NAME[,NAME…]",
     section=_WORK,
     callback=names,
+    shell_complete=completing.queues,
     help="The queues to take tasks from, by default those of task_queues and task_default_queue; repeatable.",
 )
 @option(
@@ -64,6 +66,7 @@ def names(ctx: click.Context, parameter: click.Parameter, values: Sequence[str])
     metavar="NAME[,NAME…]",
     section=_WORK,
     callback=names,
+    shell_complete=completing.queues,
     help="Queues among those to leave to other workers; repeatable.",
 )
 @option(
@@ -75,7 +78,14 @@ def names(ctx: click.Context, parameter: click.Parameter, values: Sequence[str])
     callback=names,
     help="More modules to import before the start, beside those of imports and include; repeatable.",
 )
-@option("-P", "--pool", metavar="POOL", section=_WORK, help=OPTIONS["worker_pool"].doc)
+@option(
+    "-P",
+    "--pool",
+    metavar="POOL",
+    shell_complete=completing.setting_values("worker_pool"),
+    section=_WORK,
+    help=OPTIONS["worker_pool"].doc,
+)
 @option("--grace", type=Seconds(), section=_WORK, help=OPTIONS["worker_grace"].doc)
 @option(
     "-n",

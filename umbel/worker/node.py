@@ -13,6 +13,7 @@ from umbel.errors import StoreError, UmbelError
 from umbel.model import REQUEUE, RETURN, Delivery, Settlement
 from umbel.ports import Broker, Consumer, Marks, ResultBackend
 from umbel.signals import worker_ready
+from umbel.worker import systemd
 from umbel.worker.epitaphs import Epitaphs
 from umbel.worker.fleet import STALL, Fleet
 from umbel.worker.holding import LOST, REVOKED, Certificate, Held, Holding
@@ -68,6 +69,7 @@ class Node:
         """Work until told to stop; gives the exit status: 0 after a warm end, 1 after a cold one or a failure."""
         app, plan = self._app, self._plan
         async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(systemd.watched())
             broker = await stack.enter_async_context(app.broker)
             backend = None if app.result_url is None else await stack.enter_async_context(app.backend)
             for queue in plan.queues:
@@ -117,6 +119,7 @@ class Node:
                 return
         self._services += [asyncio.create_task(self._claim(consumer)), asyncio.create_task(self._tick(consumer))]
         logger.info("%s ready.", self._plan.name)
+        systemd.notify(systemd.READY)
         worker_ready.send(sender=self._plan.name)
         if self._on_ready is not None:
             self._on_ready()
@@ -199,6 +202,7 @@ class Node:
     async def _end(self, consumer: Consumer) -> bool:
         """Warm: what runs may finish within the grace, the rest goes back. True when nothing had to be cut off."""
         self.shutdown.ask_first()
+        systemd.notify(systemd.STOPPING)
         for service in self._services:
             service.cancel()
         with contextlib.suppress(UmbelError):

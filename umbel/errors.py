@@ -9,6 +9,8 @@ UmbelError
  │   ├─ NoResultBackend      a result was asked for and no backend keeps any
  │   └─ MissingExtra         a feature needs a package that is not installed
  ├─ StoreError               a broker or result store refused or could not be reached
+ │   ├─ StoreUnreachable     it did not answer, or the way to it was lost: it may answer later
+ │   ├─ StoreRefused         it does not let this user in, or forbids what was asked: no retry will mend it
  │   ├─ StoreFull            no room left on its disk
  │   ├─ StoreBusy            another process held its lock for too long
  │   ├─ StoreDamaged         its file is not what it should be; no retry will mend it
@@ -98,6 +100,14 @@ class MissingExtra(ConfigurationError):
 
 class StoreError(UmbelError):
     """A broker or a result store refused, or could not be reached."""
+
+
+class StoreUnreachable(StoreError):
+    """It did not answer, or the way to it was lost; the same may work later."""
+
+
+class StoreRefused(StoreError):
+    """It does not let this user in, or forbids what was asked; no retry will mend it."""
 
 
 class StoreFull(StoreError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, NamedTuple
 
@@ -55,7 +56,9 @@ def unpack(envelope: Envelope) -> Letter:
     """Take the parts out again; raises ``DecodeError`` that names the part that is missing or wrong."""
     form = FORMS.get(envelope.form)
     if form is None:
-        raise DecodeError("form", f"nothing here reads the layout {envelope.form!r}")
+        if envelope.form not in _FAR:
+            raise DecodeError("form", f"nothing here reads the layout {envelope.form!r}")
+        form = form_called(envelope.form)
     return form.unpack(envelope)
 
 
@@ -63,7 +66,10 @@ def form_called(name: str) -> Form:
     """The layout of that name; raises ``UnknownOption``."""
     form = FORMS.get(name)
     if form is None:
-        raise UnknownOption("envelope layout", name, FORMS)
+        if name not in _FAR:
+            raise UnknownOption("envelope layout", name, {**FORMS, **_FAR})
+        home = import_module(_FAR[name])
+        form = FORMS[name] = Form(home.pack, home.unpack)
     return form
 
 
@@ -136,3 +142,6 @@ FORMS: dict[str, Form] = {
     # For stores that have a column for each part: the body as it is, the rest as one JSON object.
     "plain": Form(_pack_plain, _unpack_plain, _pack_plain_text),
 }
+
+_FAR = {"amqp": "umbel.wire.amqp"}
+"""The layouts that are loaded when they are first used: the module of each has ``pack`` and ``unpack``."""

@@ -1,0 +1,1 @@
+"""Serves messages from a RabbitMQ server."""

@@ -1,0 +1,302 @@
+"""One channel of a connection: methods with their answers, confirmed publishing, deliveries."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pamqp import commands
+from pamqp.frame import unmarshal
+
+from umbel.brokers.amqp import frames
+from umbel.errors import StoreError, StoreRefused, StoreUnreachable
+from umbel.wire.amqp import id_in
+
+if TYPE_CHECKING:
+    from umbel.brokers.amqp.connection import Connection
+
+_SIZE = struct.Struct(">Q")
+
+
+class Arrival(NamedTuple):
+    """A message as it came; ``tag`` is what settles it."""
+
+    tag: int
+    redelivered: bool
+    exchange: str
+    key: str
+    head: bytes
+    body: bytes
+    consumer: str
+
+
+class Parcel(NamedTuple):
+    """A message to publish; ``start`` is its method frame."""
+
+    start: bytes
+    head: bytes
+    body: bytes
+
+
+class ChannelRefused(StoreError):
+    """The server closed the channel: ``code`` says why (404 no such thing, 405 locked, 406 not as it is, 403 forbidden)."""
+
+    def __init__(self, code: int, text: str, address: object) -> None:
+        self.code = code
+        self.text = text
+        super().__init__(f"{address}: {code} {text}")
+
+
+class Batch:
+    """Messages that were published together and are not all confirmed yet."""
+
+    __slots__ = ("done", "ids", "left", "refused")
+
+    def __init__(self, count: int, done: asyncio.Future[None], ids: set[str]) -> None:
+        self.left = count
+        self.done = done
+        self.ids = ids
+        self.refused: list[str] = []
+        """What the server would not take, and why."""
+
+
+class Channel:
+    """Made by ``Connection.channel``. One method at a time waits for its answer; others wait in line."""
+
+    def __init__(self, connection: Connection, number: int) -> None:
+        self.connection = connection
+        self.number = number
+        self.ended: StoreError | None = None
+        """Why it is closed."""
+        self.on_end: Callable[[StoreError], None] | None = None
+        self._lock = asyncio.Lock()
+        self._answer: tuple[type[Any], asyncio.Future[Any]] | None = None
+        self._sinks: dict[str, Callable[[list[Arrival]], None]] = {}
+        self._cancelled: dict[str, Callable[[], None]] = {}
+        self._arrived: list[Arrival] = []
+        self._start: tuple[Any, ...] | None = None
+        self._size = 0
+        self._head = b""
+        self._pieces: list[bytes] = []
+        self._got = 0
+        self._confirming = False
+        self._published = 0
+        self._confirmed = 0
+        self._unconfirmed: dict[int, Batch] = {}
+
+    # -- methods --------------------------------------------------------------------------------------------------
+
+    async def call(self, method: Any, answer: type[Any]) -> Any:
+        """Send a method and return its answer; raises ``ChannelRefused``, or what ended the connection."""
+        async with self._lock:
+            self.check()
+            future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            self._answer = (answer, future)
+            try:
+                self.connection.send(self.number, method)
+                return await future
+            finally:
+                self._answer = None
+
+    def check(self) -> None:
+        """Raise why it is closed, if it is."""
+        if self.ended is not None:
+            raise self.ended
+
+    async def close(self) -> None:
+        """Close it; idempotent."""
+        if self.ended is None:
+            try:
+                await self.call(commands.Channel.Close(200, "", 0, 0), commands.Channel.CloseOk)
+            except StoreError:
+                pass
+            self.end(StoreUnreachable(f"{self.connection.address}: the channel was closed"))
+
+    def end(self, why: StoreError) -> None:
+        """It is closed: everyone who waits gets ``why``."""
+        if self.ended is not None:
+            return
+        self.ended = why
+        self.connection.forget(self.number)
+        if self._answer is not None and not self._answer[1].done():
+            self._answer[1].set_exception(why)
+        for batch in set(self._unconfirmed.values()):
+            if not batch.done.done():
+                batch.done.set_exception(why)
+        self._unconfirmed.clear()
+        if self.on_end is not None:
+            self.on_end(why)
+
+    # -- consuming ------------------------------------------------------------------------------------------------
+
+    async def qos(self, prefetch: int) -> None:
+        """How many deliveries each consumer started from now on may hold."""
+        await self.call(commands.Basic.Qos(0, prefetch, False), commands.Basic.QosOk)
+
+    async def consume(
+        self,
+        queue: str,
+        tag: str,
+        sink: Callable[[list[Arrival]], None],
+        *,
+        no_ack: bool = False,
+        exclusive: bool = False,
+        arguments: dict[str, Any] | None = None,
+        cancelled: Callable[[], None] | None = None,
+    ) -> None:
+        """Have ``sink`` called with what arrives, in batches; ``cancelled`` when the server ends it (a queue deleted)."""
+        self._sinks[tag] = sink
+        if cancelled is not None:
+            self._cancelled[tag] = cancelled
+        method = commands.Basic.Consume(
+            queue=queue, consumer_tag=tag, no_ack=no_ack, exclusive=exclusive, arguments=arguments or {}
+        )
+        try:
+            await self.call(method, commands.Basic.ConsumeOk)
+        except BaseException:
+            self._sinks.pop(tag, None)
+            raise
+
+    async def cancel(self, tag: str) -> None:
+        """No more of this consumer; what had come before is still its own."""
+        await self.call(commands.Basic.Cancel(tag), commands.Basic.CancelOk)
+        self.flush()
+        self._sinks.pop(tag, None)
+        self._cancelled.pop(tag, None)
+
+    def settle(self, data: bytes) -> None:
+        """Send frames that settle deliveries."""
+        self.check()
+        self.connection.write(data)
+
+    # -- publishing -----------------------------------------------------------------------------------------------
+
+    async def confirm(self) -> None:
+        """Have the server confirm what is published from now on."""
+        if not self._confirming:
+            await self.call(commands.Confirm.Select(), commands.Confirm.SelectOk)
+            self._confirming = True
+
+    async def publish(self, parcels: Sequence[Parcel]) -> None:
+        """Return when the server has taken all of them for good.
+
+        Raises ``StoreRefused`` that names what no queue took or the server rejected, and what ended the connection;
+        then some of them may have been taken.
+        """
+        if not parcels:
+            return
+        await self.connection.writable()
+        self.check()
+        number, piece = self.number, self.connection.piece
+        done = asyncio.get_running_loop().create_future()
+        batch = Batch(len(parcels), done, {id_in(parcel.head) for parcel in parcels})
+        parts: list[bytes] = []
+        for parcel in parcels:
+            self._published += 1
+            self._unconfirmed[self._published] = batch
+            parts.append(parcel.start)
+            parts += frames.content(number, parcel.head, parcel.body, piece)
+        self.connection.write_all(parts)
+        await done
+        if batch.refused:
+            raise StoreRefused(f"{self.connection.address}: {'; '.join(batch.refused[:3])}")
+
+    def _confirm(self, tag: int, multiple: bool, taken: bool) -> None:
+        first = self._confirmed + 1 if multiple else tag
+        if multiple:
+            self._confirmed = tag
+        for number in range(first, tag + 1):
+            batch = self._unconfirmed.pop(number, None)
+            if batch is None:
+                continue
+            if not taken:
+                batch.refused.append("the server could not keep the message (basic.nack)")
+            batch.left -= 1
+            if not batch.left and not batch.done.done():
+                batch.done.set_result(None)
+
+    def _returned(self, code: int, text: str, exchange: str, key: str, head: bytes) -> None:
+        where = f"the exchange {exchange!r} with the key {key!r}" if exchange else f"the queue {key!r}"
+        what = f"no queue takes what is sent to {where}: {code} {text}"
+        id = id_in(head)
+        for batch in dict.fromkeys(self._unconfirmed.values()):
+            if id in batch.ids:
+                batch.refused.append(what)
+                return
+
+    # -- frames that arrive ---------------------------------------------------------------------------------------
+
+    def frame(self, kind: int, payload: bytes, whole: bytes) -> None:
+        """A frame for this channel; raises ``ValueError`` for one that cannot be."""
+        if kind == frames.METHOD:
+            start = payload[:4]
+            if start == frames.DELIVER_START:
+                self._start = frames.read_deliver(payload)
+            elif start == frames.ACK_START:
+                tag, multiple = frames.read_confirm(payload)
+                self._confirm(tag, multiple, True)
+            elif start == frames.NACK_START:
+                tag, multiple = frames.read_confirm(payload)
+                self._confirm(tag, multiple, False)
+            elif start == frames.RETURN_START:
+                self._start = frames.read_return(payload)
+            else:
+                self._method(unmarshal(whole)[2])
+        elif kind == frames.HEADER:
+            (self._size,) = _SIZE.unpack_from(payload, 4)
+            self._head = payload[12:]
+            if not self._size:
+                self._complete(b"")
+        elif kind == frames.BODY:
+            if len(payload) == self._size:
+                self._complete(payload)
+                return
+            self._pieces.append(payload)
+            self._got += len(payload)
+            if self._got >= self._size:
+                body = b"".join(self._pieces)
+                self._pieces, self._got = [], 0
+                self._complete(body)
+        else:
+            raise ValueError(f"a frame of type {kind} on channel {self.number}")
+
+    def _complete(self, body: bytes) -> None:
+        start, self._start = self._start, None
+        if start is None:
+            raise ValueError("a message that nothing announced")
+        if len(start) == 4:
+            self._returned(*start, self._head)
+            return
+        consumer, tag, redelivered, exchange, key = start
+        self._arrived.append(Arrival(tag, redelivered, exchange, key, self._head, body, consumer))
+
+    def flush(self) -> None:
+        """Hand what has arrived to those who asked for it."""
+        if not self._arrived:
+            return
+        arrived, self._arrived = self._arrived, []
+        by_consumer: dict[str, list[Arrival]] = {}
+        for arrival in arrived:
+            by_consumer.setdefault(arrival.consumer, []).append(arrival)
+        for consumer, batch in by_consumer.items():
+            sink = self._sinks.get(consumer)
+            if sink is not None:
+                sink(batch)
+
+    def _method(self, method: Any) -> None:
+        if self._answer is not None and isinstance(method, self._answer[0]):
+            if not self._answer[1].done():
+                self._answer[1].set_result(method)
+        elif isinstance(method, commands.Channel.Close):
+            self.connection.send(self.number, commands.Channel.CloseOk())
+            self.end(ChannelRefused(int(method.reply_code), str(method.reply_text), self.connection.address))
+        elif isinstance(method, commands.Channel.Flow):
+            self.connection.send(self.number, commands.Channel.FlowOk(bool(method.active)))
+        elif isinstance(method, commands.Basic.Cancel):
+            told = self._cancelled.pop(str(method.consumer_tag), None)
+            if told is not None:
+                told()
+        elif not isinstance(method, commands.Channel.CloseOk):
+            raise ValueError(f"{method.name} was not asked for")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.ledger import Ledger, expected_skips
+from tests.servers.rabbitmq import RabbitMQ
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -39,3 +40,12 @@ def interpreter() -> Callable[[str], Path]:
         return Path(subprocess.run(tool, stdout=subprocess.PIPE, text=True, check=True).stdout.strip())
 
     return find
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """One RabbitMQ server for the whole run; who would kill it starts another."""
+    server = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
+    server.start()
+    yield server
+    server.close()

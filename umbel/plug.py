@@ -24,7 +24,10 @@ class _Adapter(NamedTuple):
 
 _OWN: dict[str, dict[str, _Adapter]] = {
     BROKER_GROUP: {
+        "amqp": _Adapter("umbel.brokers.amqp:AmqpBroker", "amqp"),
+        "amqps": _Adapter("umbel.brokers.amqp:AmqpBroker", "amqp"),
         "memory": _Adapter("umbel.brokers.memory:MemoryBroker"),
+        "pyamqp": _Adapter("umbel.brokers.amqp:AmqpBroker", "amqp"),
         "sqlite": _Adapter("umbel.brokers.sqlite:SqliteBroker"),
     },
     BACKEND_GROUP: {

@@ -12,6 +12,7 @@ from umbel.model import Envelope
 from umbel.wire.amqp_fields import read_short_string, read_table, short_string, table
 from umbel.wire.bounds import MAX_HEAD
 from umbel.wire.envelope import Letter
+from umbel.wire.marks import RESENT
 
 _FLAGS = struct.Struct(">H")
 _TIME = struct.Struct(">Q")
@@ -101,14 +102,13 @@ def _number(head: bytes, at: int, name: str, kind: int) -> tuple[Any, int]:
         raise DecodeError(name, "is a time beyond the calendar") from None
 
 
-def id_in(head: bytes) -> str:
-    """The correlation id, which is the task's id; empty when there is none or the head is broken. Reads no table."""
-    if len(head) < 2:
-        return ""
-    (flags,) = _FLAGS.unpack_from(head)
-    if not flags & 0x0400:
-        return ""
+def id_and_priority(head: bytes) -> tuple[str, int]:
+    """The correlation id, which is the task's id, and the priority; "" and 0 where there is none or the head is broken.
+
+    No table is read for it.
+    """
     try:
+        flags = head[0] << 8 | head[1]
         at = 2
         if flags & 0x8000:
             at += 1 + head[at]
@@ -116,10 +116,24 @@ def id_in(head: bytes) -> str:
             at += 1 + head[at]
         if flags & 0x2000:
             at += 4 + int.from_bytes(head[at : at + 4])
-        at += bool(flags & 0x1000) + bool(flags & 0x0800)
-        return head[at + 1 : at + 1 + head[at]].decode("utf-8", "replace")
+        if flags & 0x1000:
+            at += 1
+        priority = 0
+        if flags & 0x0800:
+            priority = head[at]
+            at += 1
+        if not flags & 0x0400:
+            return "", priority
+        return head[at + 1 : at + 1 + head[at]].decode("utf-8", "replace"), priority
     except IndexError:
-        return ""
+        return "", 0
+
+
+def with_priority(head: bytes, priority: int) -> bytes:
+    """The head with this priority, and all else as it was; raises ``DecodeError`` for one that is broken."""
+    if id_and_priority(head)[1] == priority and head[0] & 0x08:
+        return head
+    return pack_properties({**read_properties(head), "priority": priority})
 
 
 def pack(
@@ -149,3 +163,27 @@ def unpack(envelope: Envelope) -> Letter:
     if content_type is None:
         raise DecodeError("content-type", "missing")
     return Letter(headers, properties, envelope.body, content_type, properties.pop("content_encoding", "utf-8"))
+
+
+_DEATHS = ("x-death", "x-first-death-", "x-last-death-")
+
+
+def with_headers(head: bytes, headers: Mapping[str, Any]) -> bytes:
+    """The head with more headers, and all else as it was; raises ``DecodeError`` for one that is broken."""
+    properties = read_properties(head)
+    return pack_properties({**properties, "headers": {**properties.get("headers", {}), **headers}})
+
+
+def without_deaths(head: bytes) -> bytes:
+    """The head without what RabbitMQ adds when a message expires on its way; raises ``DecodeError`` for a bad one."""
+    if b"x-death" not in head:
+        return head
+    properties = read_properties(head)
+    headers = {name: value for name, value in properties.get("headers", {}).items() if not name.startswith(_DEATHS)}
+    properties.pop("headers", None)
+    return pack_properties({**properties, "headers": headers} if headers else properties)
+
+
+def resent(head: bytes) -> bytes:
+    """The head, marked as that of a message which may have been sent before."""
+    return with_headers(head, {RESENT: True})

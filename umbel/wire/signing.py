@@ -19,14 +19,14 @@ from umbel.errors import DecodeError, EncodeError, SignatureError
 from umbel.serial.dialect import write_sorted
 from umbel.wire.envelope import Letter
 from umbel.wire.fields import moment
-from umbel.wire.marks import SIGNATURE
+from umbel.wire.marks import RESENT, SIGNATURE, STARTS
 from umbel.wire.names import FOREIGN_HEADERS
 
 FUTURE = 300
 """Seconds by which the clocks of two machines may differ."""
 
 _FORM = re.compile(r"v1:([0-9a-f]{8}):([0-9]{1,12}):([0-9a-f]{64})")
-_LEFT_OUT = FOREIGN_HEADERS | {SIGNATURE}
+_LEFT_OUT = FOREIGN_HEADERS | {SIGNATURE, RESENT, STARTS}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

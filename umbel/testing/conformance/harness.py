@@ -36,6 +36,10 @@ class AdapterSuite:
         """An envelope that this broker can carry; override it for a form whose head must mean something."""
         return Envelope(broker.form, id or f"{uuid.uuid4()}", head, body)
 
+    def arrives_as(self, envelope: Envelope, priority: int | None) -> Envelope:
+        """What a delivery of ``envelope`` sent with ``priority`` holds; override it where the head tells it."""
+        return envelope
+
     def numbered(self, broker: Broker, count: int) -> list[Envelope]:
         """Envelopes whose bodies tell them apart and rise in order."""
         return [self.envelope(broker, b"%06d" % next(_numbers)) for _ in range(count)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from umbel.errors import ConfigurationError, UnknownOption
@@ -81,7 +81,7 @@ def _address(url: str) -> Address:
     return address
 
 
-def _option(address: Address, name: str, value: str) -> object:
+def _option(address: Address, name: str, value: str) -> Any:
     if name in ("heartbeat", "connect_timeout"):
         try:
             seconds = float(value)

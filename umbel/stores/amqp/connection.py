@@ -13,12 +13,12 @@ from pamqp.exceptions import PAMQPException
 from pamqp.frame import marshal, unmarshal
 
 from umbel._version import __version__
-from umbel.brokers.amqp import frames
-from umbel.brokers.amqp.channel import Channel
+from umbel.stores.amqp import frames
+from umbel.stores.amqp.channel import Channel
 from umbel.errors import StoreError, StoreRefused, StoreUnreachable
 
 if TYPE_CHECKING:
-    from umbel.brokers.amqp.address import Address
+    from umbel.stores.amqp.address import Address
 
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 FRAME_MAX = 131072
@@ -61,6 +61,7 @@ class Connection(asyncio.Protocol):
         self._channels: dict[int, Channel] = {}
         self._opened: asyncio.Future[None] = loop.create_future()
         self._closing = False
+        self._gone = asyncio.Event()
         self._heartbeat = 0.0
         self._received = self._sent = loop.time()
         self._timer: asyncio.TimerHandle | None = None
@@ -75,6 +76,7 @@ class Connection(asyncio.Protocol):
         transport.write(PROTOCOL_HEADER)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._gone.set()
         if self._closing:
             self._end(None)
         elif not self._opened.done() and self.server:
@@ -131,7 +133,12 @@ class Connection(asyncio.Protocol):
         address = self.address
         if isinstance(method, commands.Connection.Start):
             self.server = dict(method.server_properties or {})
-            client = {"product": "umbel", "version": __version__, "platform": "Python", "capabilities": CAPABILITIES}
+            client: dict[str, Any] = {
+                "product": "umbel",
+                "version": __version__,
+                "platform": "Python",
+                "capabilities": CAPABILITIES,
+            }
             secret = f"\0{address.user}\0{address.password}"
             self.send(0, commands.Connection.StartOk(client, "PLAIN", secret, "en_US"))
         elif isinstance(method, commands.Connection.Tune):
@@ -140,7 +147,7 @@ class Connection(asyncio.Protocol):
             self._opened.set_result(None)
         elif isinstance(method, commands.Connection.Close):
             self.send(0, commands.Connection.CloseOk())
-            self.abort(self._refusal(int(method.reply_code), str(method.reply_text)))
+            self.abort(self._refusal(method.reply_code or 0, str(method.reply_text)))
         elif isinstance(method, commands.Connection.CloseOk):
             if self._transport is not None:
                 self._transport.close()
@@ -169,7 +176,9 @@ class Connection(asyncio.Protocol):
         if code == 403:
             return StoreRefused(f"{self.address}: login refused: user {self.address.user!r} or its password is wrong")
         if code in (402, 530):
-            return StoreRefused(f"{self.address}: the virtual host {self.address.vhost!r} is not open to this user: {text}")
+            return StoreRefused(
+                f"{self.address}: the virtual host {self.address.vhost!r} is not open to this user: {text}"
+            )
         return StoreUnreachable(what)
 
     def _beat(self) -> None:
@@ -245,13 +254,14 @@ class Connection(asyncio.Protocol):
 
     async def close(self) -> None:
         """Say goodbye; idempotent, never raises for a connection that is lost."""
-        if self.lost.done():
-            return
-        self._closing = True
-        with contextlib.suppress(StoreError):
-            self.send(0, commands.Connection.Close(200, "", 0, 0))
-        await asyncio.wait([self.lost], timeout=GOODBYE)
-        self.abort(None)
+        if not self.lost.done():
+            self._closing = True
+            with contextlib.suppress(StoreError):
+                self.send(0, commands.Connection.Close(200, "", 0, 0))
+            await asyncio.wait([self.lost], timeout=GOODBYE)
+            self.abort(None)
+        if self._transport is not None:
+            await self._gone.wait()
 
     def _end(self, why: StoreError | None) -> None:
         if self.lost.done():

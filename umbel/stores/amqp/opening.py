@@ -7,8 +7,8 @@ import socket
 import ssl
 from collections.abc import Sequence
 
-from umbel.brokers.amqp.address import Address
-from umbel.brokers.amqp.connection import Connection
+from umbel.stores.amqp.address import Address
+from umbel.stores.amqp.connection import Connection
 from umbel.errors import ConfigurationError, StoreError, StoreRefused, StoreUnreachable
 
 

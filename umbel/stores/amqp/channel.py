@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pamqp import commands
 from pamqp.frame import unmarshal
 
-from umbel.brokers.amqp import frames
+from umbel.stores.amqp import frames
+from umbel.stores.amqp.methods import method
 from umbel.errors import StoreError, StoreRefused, StoreUnreachable
-from umbel.wire.amqp import id_in
+from umbel.wire.amqp import id_and_priority
 
 if TYPE_CHECKING:
-    from umbel.brokers.amqp.connection import Connection
+    from umbel.stores.amqp.connection import Connection
 
 _SIZE = struct.Struct(">Q")
 
@@ -41,7 +43,7 @@ class Parcel(NamedTuple):
 
 
 class ChannelRefused(StoreError):
-    """The server closed the channel: ``code`` says why (404 no such thing, 405 locked, 406 not as it is, 403 forbidden)."""
+    """The server closed the channel: ``code`` says why (404 no such thing, 405 locked, 406 not as it is)."""
 
     def __init__(self, code: int, text: str, address: object) -> None:
         self.code = code
@@ -82,20 +84,21 @@ class Channel:
         self._pieces: list[bytes] = []
         self._got = 0
         self._confirming = False
-        self._published = 0
+        self.published = 0
+        """How many messages were written to it."""
         self._confirmed = 0
         self._unconfirmed: dict[int, Batch] = {}
 
     # -- methods --------------------------------------------------------------------------------------------------
 
-    async def call(self, method: Any, answer: type[Any]) -> Any:
+    async def call(self, question: Any, answer: type[Any]) -> Any:
         """Send a method and return its answer; raises ``ChannelRefused``, or what ended the connection."""
         async with self._lock:
             self.check()
             future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             self._answer = (answer, future)
             try:
-                self.connection.send(self.number, method)
+                self.connection.send(self.number, question)
                 return await future
             finally:
                 self._answer = None
@@ -108,10 +111,8 @@ class Channel:
     async def close(self) -> None:
         """Close it; idempotent."""
         if self.ended is None:
-            try:
+            with contextlib.suppress(StoreError):
                 await self.call(commands.Channel.Close(200, "", 0, 0), commands.Channel.CloseOk)
-            except StoreError:
-                pass
             self.end(StoreUnreachable(f"{self.connection.address}: the channel was closed"))
 
     def end(self, why: StoreError) -> None:
@@ -146,15 +147,20 @@ class Channel:
         arguments: dict[str, Any] | None = None,
         cancelled: Callable[[], None] | None = None,
     ) -> None:
-        """Have ``sink`` called with what arrives, in batches; ``cancelled`` when the server ends it (a queue deleted)."""
+        """Have ``sink`` called with what arrives, in batches; ``cancelled`` when the server ends it, its queue gone."""
         self._sinks[tag] = sink
         if cancelled is not None:
             self._cancelled[tag] = cancelled
-        method = commands.Basic.Consume(
-            queue=queue, consumer_tag=tag, no_ack=no_ack, exclusive=exclusive, arguments=arguments or {}
+        made = method(
+            commands.Basic.Consume,
+            queue=queue,
+            consumer_tag=tag,
+            no_ack=no_ack,
+            exclusive=exclusive,
+            arguments=arguments or {},
         )
         try:
-            await self.call(method, commands.Basic.ConsumeOk)
+            await self.call(made, commands.Basic.ConsumeOk)
         except BaseException:
             self._sinks.pop(tag, None)
             raise
@@ -191,11 +197,11 @@ class Channel:
         self.check()
         number, piece = self.number, self.connection.piece
         done = asyncio.get_running_loop().create_future()
-        batch = Batch(len(parcels), done, {id_in(parcel.head) for parcel in parcels})
+        batch = Batch(len(parcels), done, {id_and_priority(parcel.head)[0] for parcel in parcels})
         parts: list[bytes] = []
         for parcel in parcels:
-            self._published += 1
-            self._unconfirmed[self._published] = batch
+            self.published += 1
+            self._unconfirmed[self.published] = batch
             parts.append(parcel.start)
             parts += frames.content(number, parcel.head, parcel.body, piece)
         self.connection.write_all(parts)
@@ -220,7 +226,7 @@ class Channel:
     def _returned(self, code: int, text: str, exchange: str, key: str, head: bytes) -> None:
         where = f"the exchange {exchange!r} with the key {key!r}" if exchange else f"the queue {key!r}"
         what = f"no queue takes what is sent to {where}: {code} {text}"
-        id = id_in(head)
+        id = id_and_priority(head)[0]
         for batch in dict.fromkeys(self._unconfirmed.values()):
             if id in batch.ids:
                 batch.refused.append(what)
@@ -285,18 +291,18 @@ class Channel:
             if sink is not None:
                 sink(batch)
 
-    def _method(self, method: Any) -> None:
-        if self._answer is not None and isinstance(method, self._answer[0]):
+    def _method(self, told: Any) -> None:
+        if self._answer is not None and isinstance(told, self._answer[0]):
             if not self._answer[1].done():
-                self._answer[1].set_result(method)
-        elif isinstance(method, commands.Channel.Close):
+                self._answer[1].set_result(told)
+        elif isinstance(told, commands.Channel.Close):
             self.connection.send(self.number, commands.Channel.CloseOk())
-            self.end(ChannelRefused(int(method.reply_code), str(method.reply_text), self.connection.address))
-        elif isinstance(method, commands.Channel.Flow):
-            self.connection.send(self.number, commands.Channel.FlowOk(bool(method.active)))
-        elif isinstance(method, commands.Basic.Cancel):
-            told = self._cancelled.pop(str(method.consumer_tag), None)
-            if told is not None:
-                told()
-        elif not isinstance(method, commands.Channel.CloseOk):
-            raise ValueError(f"{method.name} was not asked for")
+            self.end(ChannelRefused(told.reply_code or 0, str(told.reply_text), self.connection.address))
+        elif isinstance(told, commands.Channel.Flow):
+            self.connection.send(self.number, commands.Channel.FlowOk(bool(told.active)))
+        elif isinstance(told, commands.Basic.Cancel):
+            heard = self._cancelled.pop(str(told.consumer_tag), None)
+            if heard is not None:
+                heard()
+        elif not isinstance(told, commands.Channel.CloseOk):
+            raise ValueError(f"{told.name} was not asked for")

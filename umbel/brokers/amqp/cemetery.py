@@ -1,0 +1,93 @@
+"""Lists, replays and drops dead letters, which stand in a queue that can only be read from its front."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from pamqp import commands
+
+from umbel.stores.amqp import frames
+from umbel.brokers.amqp.burial import exhumed
+from umbel.stores.amqp.channel import Arrival, Channel, ChannelRefused
+from umbel.stores.amqp.link import Link
+from umbel.stores.amqp.methods import method
+from umbel.brokers.amqp.outlet import Outlet
+from umbel.brokers.amqp.topology import DEAD, declare_dead
+from umbel.errors import StoreBusy
+from umbel.model import Envelope, Route
+from umbel.ports import DeadLetter
+
+MOST = 10_000
+"""Dead letters that are looked at; those behind them show when these are gone."""
+
+_FORBIDDEN = 403
+_names = itertools.count(1)
+
+
+class Cemetery:
+    """The dead letters of one server. One reader at a time: another gets ``StoreBusy``."""
+
+    def __init__(self, link: Link, outlet: Outlet) -> None:
+        self._link = link
+        self._outlet = outlet
+
+    async def letters(self, after: int, limit: int) -> Sequence[DeadLetter]:
+        """See ``ports.DeadLetters``."""
+        async with self._open() as (_, arrivals):
+            found = sorted(letter for letter in map(exhumed, arrivals) if letter.number > after)
+        return found[:limit]
+
+    async def replay(self, letters: Sequence[tuple[int, Envelope]]) -> int:
+        """Each is confirmed in its queue before it is taken from here: a crash between doubles it, and loses none."""
+        wanted = dict(letters)
+        async with self._open() as (channel, arrivals):
+            chosen = [(arrival, letter) for arrival in arrivals if (letter := exhumed(arrival)).number in wanted]
+            await self._outlet.publish(
+                [(Route(letter.queue, letter.priority), wanted[letter.number]) for _, letter in chosen]
+            )
+            for arrival, _ in chosen:
+                channel.settle(frames.ack(channel.number, arrival.tag, False))
+        return len(chosen)
+
+    async def drop(self, numbers: Sequence[int]) -> int:
+        """See ``ports.DeadLetters``."""
+        wanted = frozenset(numbers)
+        async with self._open() as (channel, arrivals):
+            chosen = [arrival for arrival in arrivals if exhumed(arrival).number in wanted]
+            for arrival in chosen:
+                channel.settle(frames.ack(channel.number, arrival.tag, False))
+        return len(chosen)
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[tuple[Channel, list[Arrival]]]:
+        """A channel that holds what there is; leaving gives back what was not settled, in its order."""
+        await declare_dead(self._link)
+        async with self._link.scratch() as channel:
+            declared = await channel.call(
+                method(commands.Queue.Declare, queue=DEAD, passive=True), commands.Queue.DeclareOk
+            )
+            count = min(int(declared.message_count), MOST)
+            arrivals: list[Arrival] = []
+            whole = asyncio.Event()
+
+            def arrive(batch: list[Arrival]) -> None:
+                arrivals.extend(batch)
+                if len(arrivals) >= count:
+                    whole.set()
+
+            if count:
+                await channel.qos(count)
+                tag = f"umbel-dead{next(_names)}"
+                channel.on_end = lambda why: whole.set()
+                try:
+                    await channel.consume(DEAD, tag, arrive, exclusive=True)
+                except ChannelRefused as refusal:
+                    if refusal.code != _FORBIDDEN:
+                        raise
+                    raise StoreBusy("another program is reading the dead letters; try again") from refusal
+                await whole.wait()
+                channel.check()
+            yield channel, arrivals[:count]

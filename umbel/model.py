@@ -272,16 +272,20 @@ class Record:
     retries: int | None = None
     queue: str | None = None
     life: int = 0
+    reply_to: str = ""
+    """Where the caller listens, for a backend that sends results in place of keeping them."""
 
 
 class SealedRecord(NamedTuple):
-    """A ``Record`` as bytes, with what a store must know to keep it: ``expires`` is a unix time in seconds or None."""
+    """A ``Record`` as bytes, with what a store must know to keep it or to send it: ``expires`` is a unix time in seconds
+    or None."""
 
     id: str
     state: str
     payload: bytes
     expires: float | None = None
     life: int = 0
+    reply_to: str = ""
 
     @property
     def final(self) -> bool:

@@ -32,6 +32,7 @@ _OWN: dict[str, dict[str, _Adapter]] = {
     },
     BACKEND_GROUP: {
         "memory": _Adapter("umbel.backends.memory:MemoryBackend"),
+        "rpc": _Adapter("umbel.backends.rpc:RpcBackend", "amqp"),
         "sqlite": _Adapter("umbel.backends.sqlite:SqliteBackend"),
     },
 }

@@ -121,6 +121,18 @@ class Immediate(Protocol):
 
 
 @runtime_checkable
+class Replies(Protocol):
+    """A result backend that sends records to their caller in place of keeping them."""
+
+    reply_to: str
+    """Where this process listens; a message carries it to the worker."""
+
+    async def listen(self) -> None:
+        """Return when replies can come; idempotent."""
+        ...
+
+
+@runtime_checkable
 class Lifelines(Protocol):
     """A consumer that must know which processes may still be running its deliveries."""
 

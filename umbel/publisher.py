@@ -18,7 +18,7 @@ from umbel.errors import PublishError, StoreError, StoreFull, TimeoutError
 from umbel.ids import new_id, new_ids
 from umbel.middleware import NextSend
 from umbel.model import Envelope, Message, Queue, Route
-from umbel.ports import Broker, Immediate
+from umbel.ports import Broker, Immediate, Replies
 from umbel.retry import NEVER_AGAIN, PublishRetry
 from umbel.routing import Queues, Routes
 from umbel.signals import after_task_publish, before_task_publish
@@ -60,6 +60,9 @@ class _Defaults(NamedTuple):
     queues: Queues | None
     """None where every name is a queue."""
     retry: PublishRetry
+    replies: Replies | None
+    """What listens for results where they are sent and not kept."""
+    reply_to: str
 
 
 class Publisher:
@@ -84,6 +87,8 @@ class Publisher:
         app, conf = self._app, self._app.conf
         self.eager = conf.task_always_eager
         app.middleware.fold()
+        backend = None if app.result_url is None else app.backend
+        replies = backend if isinstance(backend, Replies) else None
         self._defaults = known = _Defaults(
             conf.task_default_queue,
             conf.task_default_priority,
@@ -99,6 +104,8 @@ class Publisher:
             None if conf.task_routes is None else Routes(conf.task_routes),
             app.queues if conf.task_queues or not conf.task_create_missing_queues else None,
             PublishRetry.of(conf.task_publish_retry_policy) if conf.task_publish_retry else NEVER_AGAIN,
+            replies,
+            "" if replies is None else replies.reply_to,
         )
         return known
 
@@ -142,7 +149,7 @@ class Publisher:
             shadow=options.shadow,
             ignore_result=defaults.ignore_result if options.ignore_result is None else options.ignore_result,
             priority=priority,
-            reply_to=options.reply_to or "",
+            reply_to=options.reply_to or defaults.reply_to,
             origin=self._origin[1],
             argsrepr=options.argsrepr,
             kwargsrepr=options.kwargsrepr,
@@ -251,7 +258,7 @@ class Publisher:
                 if isinstance(broker, Immediate):
                     broker.publish_now(pairs)
                 else:
-                    self._cross(broker, pairs)
+                    self._cross(defaults, pairs)
                 return
             except (StoreError, TimeoutError) as error:
                 if pauses is None:
@@ -261,13 +268,17 @@ class Publisher:
                     raise PublishError(f"the broker did not take the message: {error}", message) from error
                 sleep(pause)
 
-    def _cross(self, broker: Broker, pairs: Sequence[tuple[Route, Envelope]]) -> None:
+    def _cross(self, defaults: _Defaults, pairs: Sequence[tuple[Route, Envelope]]) -> None:
         from umbel import bridge
 
         loop = bridge.get()
+        broker, replies = defaults.broker, defaults.replies
 
         async def publish() -> None:
             await loop.entered(broker)
+            if replies is not None:
+                await loop.entered(self._app.backend)
+                await replies.listen()
             await broker.publish(pairs)
 
         loop.run(publish(), self._app.conf.broker_publish_timeout)

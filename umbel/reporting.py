@@ -39,6 +39,7 @@ def report(task: Declared, task_id: str | None, state: str | None, meta: Mapping
             retries=request.retries if own else None,
             parent_id=request.parent_id if own else None,
             life=request.message.marks.get(LIFE, 0) if own and request.message is not None else 0,
+            reply_to=request.message.reply_to if own and request.message is not None else "",
         ),
     )
     if own and request.is_eager and not app.conf.task_store_eager_result:

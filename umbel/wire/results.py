@@ -7,8 +7,8 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 from umbel import serial
-from umbel.errors import DecodeError, EncodeError
-from umbel.model import EXCEPTION_STATES, Record, SealedRecord
+from umbel.errors import DecodeError, EncodeError, WireError
+from umbel.model import EXCEPTION_STATES, Record, SealedRecord, State
 from umbel.serial import write_json
 from umbel.wire.exceptions import from_wire, to_wire
 from umbel.wire.fields import moment
@@ -36,7 +36,7 @@ def seal(
         payload = _json(record, value, extended).encode()
     else:
         payload = _other(record, value, extended, serializer)
-    return SealedRecord(record.id, record.state, payload, expires, record.life)
+    return SealedRecord(record.id, record.state, payload, expires, record.life, record.reply_to)
 
 
 def _check_key(name: str, key: str) -> None:
@@ -167,6 +167,24 @@ def _other(record: Record, value: Any, extended: bool, serializer: str) -> bytes
 
 def _as_text(value: Any) -> str | None:
     return None if value is None else safe_repr(value)
+
+
+def reply(task_id: str, payload: bytes, life: int, accept: frozenset[str]) -> SealedRecord:
+    """The record that came as a message. One that cannot be read counts as final, so that whoever waits is told why."""
+    try:
+        state = unseal(SealedRecord(task_id, "", payload), accept).state
+    except WireError:
+        state = State.FAILURE
+    return SealedRecord(task_id, state, payload, None, life)
+
+
+def content_of(payload: bytes) -> tuple[str, str]:
+    """The content type and encoding of a record."""
+    kind = _content_type(payload)
+    return kind, "utf-8" if kind in _TEXT else "binary"
+
+
+_TEXT = ("application/json", "application/x-yaml")
 
 
 def _content_type(payload: bytes) -> str:

@@ -206,6 +206,7 @@ class Settler:
             retries=message.retries,
             queue=request.delivery.queue if request.delivery else None,
             life=message.marks.get(LIFE, 0),
+            reply_to=message.reply_to,
         )
         return self._seal(record, now)
 

@@ -8,17 +8,17 @@ from typing import Any, Self
 
 from pamqp import commands
 
-from umbel.stores.amqp.address import addresses
 from umbel.brokers.amqp.cemetery import Cemetery
-from umbel.stores.amqp.channel import ChannelRefused
 from umbel.brokers.amqp.consumer import AmqpConsumer
-from umbel.stores.amqp.link import Link
-from umbel.stores.amqp.methods import method
 from umbel.brokers.amqp.outlet import Outlet
 from umbel.brokers.amqp.topology import GONE
 from umbel.clock import SystemClock
 from umbel.model import Envelope, Queue, Route
 from umbel.ports import DeadLetter
+from umbel.stores.amqp.address import addresses
+from umbel.stores.amqp.channel import ChannelRefused
+from umbel.stores.amqp.link import Link
+from umbel.stores.amqp.methods import method
 
 DEAD_LETTERS_KEPT = 30 * 86400.0
 

@@ -6,11 +6,11 @@ import time
 from hashlib import blake2b
 from typing import Any
 
-from umbel.stores.amqp.channel import Arrival
 from umbel.brokers.amqp.topology import LEVELS
 from umbel.errors import DecodeError
 from umbel.model import Delivery, Envelope
 from umbel.ports import DeadLetter
+from umbel.stores.amqp.channel import Arrival
 from umbel.wire.amqp import id_and_priority, pack_properties, read_properties
 
 _NUMBER, _QUEUE, _PRIORITY, _REASON, _DIED, _HEAD = (

@@ -9,16 +9,16 @@ from contextlib import asynccontextmanager
 
 from pamqp import commands
 
-from umbel.stores.amqp import frames
 from umbel.brokers.amqp.burial import exhumed
-from umbel.stores.amqp.channel import Arrival, Channel, ChannelRefused
-from umbel.stores.amqp.link import Link
-from umbel.stores.amqp.methods import method
 from umbel.brokers.amqp.outlet import Outlet
 from umbel.brokers.amqp.topology import DEAD, declare_dead
 from umbel.errors import StoreBusy
 from umbel.model import Envelope, Route
 from umbel.ports import DeadLetter
+from umbel.stores.amqp import frames
+from umbel.stores.amqp.channel import Arrival, Channel, ChannelRefused
+from umbel.stores.amqp.link import Link
+from umbel.stores.amqp.methods import method
 
 MOST = 10_000
 """Dead letters that are looked at; those behind them show when these are gone."""

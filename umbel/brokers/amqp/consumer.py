@@ -12,8 +12,6 @@ from functools import partial
 from typing import NamedTuple
 
 from umbel.brokers.amqp.burial import obituary
-from umbel.stores.amqp.channel import Arrival, Channel
-from umbel.stores.amqp.link import Link
 from umbel.brokers.amqp.outlet import Outlet
 from umbel.brokers.amqp.tags import Tags
 from umbel.brokers.amqp.topology import DEAD
@@ -21,6 +19,8 @@ from umbel.clock import Clock
 from umbel.errors import DecodeError, StoreError, StoreRefused
 from umbel.model import Delivery, Envelope, Queue, Route, Settlement
 from umbel.ports import ResultBackend
+from umbel.stores.amqp.channel import Arrival, Channel
+from umbel.stores.amqp.link import Link
 from umbel.wire.amqp import id_and_priority, without_deaths
 
 logger = logging.getLogger("umbel.brokers")

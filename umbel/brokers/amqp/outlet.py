@@ -6,13 +6,13 @@ import asyncio
 import math
 from collections.abc import Sequence
 
-from umbel.stores.amqp import frames
-from umbel.stores.amqp.channel import Channel, Parcel
-from umbel.stores.amqp.link import Link
 from umbel.brokers.amqp.topology import TOP, declare_dead, declare_ladder, declare_queue, steps
 from umbel.clock import Clock
 from umbel.errors import StoreUnreachable
 from umbel.model import Envelope, Queue, Route
+from umbel.stores.amqp import frames
+from umbel.stores.amqp.channel import Channel, Parcel
+from umbel.stores.amqp.link import Link
 from umbel.wire.amqp import resent, with_priority
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0

@@ -6,11 +6,11 @@ from typing import Any
 
 from pamqp import commands
 
+from umbel.errors import ConfigurationError, StoreRefused
+from umbel.model import Queue
 from umbel.stores.amqp.channel import ChannelRefused
 from umbel.stores.amqp.link import Link
 from umbel.stores.amqp.methods import method
-from umbel.errors import ConfigurationError, StoreRefused
-from umbel.model import Queue
 
 DEAD = "umbel.dead"
 """The queue of dead letters."""

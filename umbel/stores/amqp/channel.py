@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pamqp import commands
 from pamqp.frame import unmarshal
 
+from umbel.errors import StoreError, StoreRefused, StoreUnreachable
 from umbel.stores.amqp import frames
 from umbel.stores.amqp.methods import method
-from umbel.errors import StoreError, StoreRefused, StoreUnreachable
 from umbel.wire.amqp import id_and_priority
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from pamqp.exceptions import PAMQPException
 from pamqp.frame import marshal, unmarshal
 
 from umbel._version import __version__
+from umbel.errors import StoreError, StoreRefused, StoreUnreachable
 from umbel.stores.amqp import frames
 from umbel.stores.amqp.channel import Channel
-from umbel.errors import StoreError, StoreRefused, StoreUnreachable
 
 if TYPE_CHECKING:
     from umbel.stores.amqp.address import Address

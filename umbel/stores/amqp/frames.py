@@ -26,11 +26,9 @@ RETURN_START = struct.pack(">HH", BASIC, RETURN)
 
 HEARTBEAT_FRAME = HEAD.pack(HEARTBEAT, 0, 0) + bytes((END,))
 
-MANDATORY = 1
 
-
-def start_of_publish(channel: int, exchange: str, key: str) -> bytes:
-    """The method frame of a mandatory publish, the same for all messages that go there."""
+def start_of_publish(channel: int, exchange: str, key: str, *, mandatory: bool = True) -> bytes:
+    """The method frame of a publish, the same for all messages that go there."""
     where, what = exchange.encode(), key.encode()
     size = 4 + 2 + 1 + len(where) + 1 + len(what) + 1
     return b"".join(
@@ -41,7 +39,7 @@ def start_of_publish(channel: int, exchange: str, key: str) -> bytes:
             where,
             bytes((len(what),)),
             what,
-            bytes((MANDATORY, END)),
+            bytes((mandatory, END)),
         )
     )
 

@@ -7,9 +7,9 @@ import socket
 import ssl
 from collections.abc import Sequence
 
+from umbel.errors import ConfigurationError, StoreError, StoreRefused, StoreUnreachable
 from umbel.stores.amqp.address import Address
 from umbel.stores.amqp.connection import Connection
-from umbel.errors import ConfigurationError, StoreError, StoreRefused, StoreUnreachable
 
 
 async def connect(addresses: Sequence[Address]) -> Connection:

@@ -1,0 +1,196 @@
+"""Sends results to their caller, as messages to a queue of the caller's own on the broker's server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from pamqp import commands
+
+from umbel import serial
+from umbel.errors import ConfigurationError, DecodeError, StoreError, StoreUnreachable
+from umbel.model import SealedRecord, may_replace
+from umbel.stores.amqp import frames
+from umbel.stores.amqp.address import SCHEMES, addresses
+from umbel.stores.amqp.channel import Arrival, Channel, Parcel
+from umbel.stores.amqp.link import Link
+from umbel.stores.amqp.methods import method
+from umbel.wire import results
+from umbel.wire.amqp import id_and_priority, pack_properties, read_properties
+from umbel.wire.marks import LIFE
+
+MOST = 100_000
+"""Records that are kept for callers who have not asked for them; the oldest go first."""
+
+_AGAIN = 0.5
+
+
+class RpcBackend:
+    """Results for the process that sent the task, while it lives; another process knows nothing of them.
+
+    A worker sends each record to the queue that the message names. A caller listens to one queue for all its tasks, and
+    keeps what came, at most ``MOST`` records. Nothing is kept anywhere for a caller that has gone.
+    """
+
+    def __init__(self, url: str, settings: Any = None) -> None:
+        broker_url = (settings or {}).get("broker_url") or ""
+        if broker_url.partition(":")[0] not in SCHEMES:
+            raise ConfigurationError(
+                "result_backend is rpc://, which sends results over RabbitMQ, and broker_url is no amqp:// URL: set "
+                "result_backend to a store, for example 'sqlite:///results.db'"
+            )
+        self._addresses = addresses(broker_url)
+        names = (settings or {}).get("result_accept_content") or (settings or {}).get("accept_content") or ["json"]
+        self._accept = serial.accepted(names)
+        self._expires = int((settings or {}).get("result_expires") or 86400.0)
+        self.reply_to = str(uuid.uuid4())
+        self._link: Link | None = None
+        self._channel: Channel | None = None
+        self._opening = asyncio.Lock()
+        self._ear: Channel | None = None
+        self._listening = asyncio.Lock()
+        self._starts: dict[str, bytes] = {}
+        self._records: OrderedDict[str, SealedRecord] = OrderedDict()
+        self._news = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._link = Link(self._addresses)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        link, self._link, self._channel, self._ear = self._link, None, None, None
+        if link is not None:
+            await link.close()
+
+    def _way(self) -> Link:
+        assert self._link is not None, "the adapter is entered before it is used"
+        return self._link
+
+    # -- the caller's side ----------------------------------------------------------------------------------------
+
+    async def listen(self) -> None:
+        async with self._listening:
+            if self._ear is not None and self._ear.ended is None:
+                return
+            channel = await (await self._way().connection()).channel()
+            # The arguments that Celery's clients of version 5.7 choose for their own; each client has its own queue.
+            queue = method(
+                commands.Queue.Declare,
+                queue=self.reply_to,
+                durable=True,
+                auto_delete=False,
+                arguments={"x-expires": self._expires * 1000},
+            )
+            await channel.call(queue, commands.Queue.DeclareOk)
+            await channel.consume(self.reply_to, f"rpc-{uuid.uuid4()}", self._hear, no_ack=True)
+            channel.on_end = self._deaf
+            self._ear = channel
+
+    def _deaf(self, why: StoreError) -> None:
+        """The queue stays for a while; whoever waits listens again."""
+        self._ring()
+
+    def _hear(self, arrivals: list[Arrival]) -> None:
+        for arrival in arrivals:
+            record = read_reply(arrival, self._accept)
+            if record is None:
+                continue
+            old = self._records.get(record.id)
+            if old is None or may_replace(old.state, old.life, record.state, record.life):
+                self._records[record.id] = record
+        while len(self._records) > MOST:
+            self._records.popitem(last=False)
+        self._ring()
+
+    def _ring(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def load(self, ids: Sequence[str]) -> Mapping[str, SealedRecord]:
+        await self.listen()
+        return {id: self._records[id] for id in ids if id in self._records}
+
+    async def watch(self, ids: Sequence[str]) -> AsyncIterator[SealedRecord]:
+        told: dict[str, SealedRecord] = {}
+        pending = dict.fromkeys(ids)
+        while pending:
+            news = self._news
+            try:
+                await self.listen()
+            except StoreUnreachable:
+                await asyncio.sleep(_AGAIN)
+                continue
+            for id in tuple(pending):
+                record = self._records.get(id)
+                if record is None or told.get(id) == record:
+                    continue
+                told[id] = record
+                if record.final:
+                    del pending[id]
+                yield record
+            if pending:
+                await news.wait()
+
+    async def forget(self, ids: Sequence[str]) -> None:
+        for id in ids:
+            self._records.pop(id, None)
+
+    # -- the worker's side ----------------------------------------------------------------------------------------
+
+    async def store(self, records: Sequence[SealedRecord]) -> None:
+        """Send each to its caller; one whose caller has gone counts as sent."""
+        wanted = [record for record in records if record.reply_to]
+        if not wanted:
+            return
+        channel = await self._outlet()
+        parcels = [self._parcel(channel, record) for record in wanted]
+        await channel.publish(parcels)
+
+    async def _outlet(self) -> Channel:
+        async with self._opening:
+            if self._channel is None or self._channel.ended is not None:
+                channel = await (await self._way().connection()).channel()
+                await channel.confirm()
+                self._channel = channel
+                self._starts.clear()
+            return self._channel
+
+    def _parcel(self, channel: Channel, record: SealedRecord) -> Parcel:
+        start = self._starts.get(record.reply_to)
+        if start is None:
+            if len(self._starts) > 1000:
+                self._starts.clear()
+            start = frames.start_of_publish(channel.number, "", record.reply_to, mandatory=False)
+            self._starts[record.reply_to] = start
+        content_type, encoding = results.content_of(record.payload)
+        head = pack_properties(
+            {
+                "content_type": content_type,
+                "content_encoding": encoding,
+                "headers": {LIFE: record.life} if record.life else {},
+                "delivery_mode": 1,
+                "priority": 0,
+                "correlation_id": record.id,
+            }
+        )
+        return Parcel(start, head, record.payload)
+
+
+def read_reply(arrival: Arrival, accept: frozenset[str]) -> SealedRecord | None:
+    """The record in a reply; None for what is none."""
+    task_id, _ = id_and_priority(arrival.head)
+    if not task_id:
+        return None
+    life = 0
+    if LIFE.encode() in arrival.head:
+        with contextlib.suppress(DecodeError):
+            told = read_properties(arrival.head).get("headers", {}).get(LIFE)
+            life = told if type(told) is int and told > 0 else 0
+    return results.reply(task_id, arrival.body, life, accept)

@@ -17,21 +17,27 @@ from typing import NamedTuple
 
 
 class Need(NamedTuple):
-    """A package, and the program or the module of this Python that it brings."""
+    """A package, and the program, the file or the module of this Python that it brings."""
 
     package: str
     program: str | None = None
     module: str | None = None
+    file: str | None = None
 
     def met(self) -> bool:
         """Whether what it brings is there."""
         if self.program is not None and shutil.which(self.program) is None:
             return False
+        if self.file is not None and not os.path.exists(self.file):
+            return False
         found = importlib.util.find_spec(self.module) if self.module else None
         return self.module is None or (found is not None and found.origin is not None)
 
 
-NEEDS = (Need("python3-venv", module="ensurepip"),)
+NEEDS = (
+    Need("python3-venv", module="ensurepip"),
+    Need("rabbitmq-server", file="/usr/lib/rabbitmq/bin/rabbitmq-server"),
+)
 
 
 def missing(needs: Sequence[Need]) -> list[str]:

@@ -277,8 +277,7 @@ class Record:
 
 
 class SealedRecord(NamedTuple):
-    """A ``Record`` as bytes, with what a store must know to keep it or to send it: ``expires`` is a unix time in seconds
-    or None."""
+    """A ``Record`` as bytes, with what a store must know to keep or to send it: ``expires`` is a unix time or None."""
 
     id: str
     state: str

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
+from pamqp import commands
 
-from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.rabbitmq import RabbitMQ, free_port
 from umbel.brokers.amqp import AmqpBroker
-from umbel.model import ACK, REQUEUE, RETURN, Envelope, Route, Settlement, dead, later
-from umbel.ports import Broker
+from umbel.errors import ConfigurationError, StoreError, StoreRefused, StoreUnreachable
+from umbel.model import ACK, REQUEUE, RETURN, Envelope, Queue, Route, Settlement, dead, later
+from umbel.ports import Broker, DeadLetter
+from umbel.stores.amqp.address import addresses
+from umbel.stores.amqp.channel import Channel, ChannelRefused
+from umbel.stores.amqp.methods import method
+from umbel.stores.amqp.opening import connect
 from umbel.testing.conformance.broker import FAR_AWAY, BrokerConformance
 from umbel.testing.conformance.consumer import ConsumerConformance
-from umbel.testing.conformance.harness import listening, settle_all, take, to
+from umbel.testing.conformance.harness import listening, settle_all, take, to, until
 from umbel.wire.amqp import pack_properties, with_priority
 
 pytestmark = pytest.mark.server
@@ -120,3 +128,198 @@ class TestAmqpConsumer(OnRabbitMQ, ConsumerConformance):
             await settle_all(ear.consumer, (await ear.hears(2))[:1], REQUEUE)
             await ear.hears(3)
         assert [delivery.envelope for delivery in await take(broker, queue, 4)] == envelopes
+
+
+@pytest.fixture
+async def broker(rabbitmq: RabbitMQ) -> AsyncIterator[AmqpBroker]:
+    async with AmqpBroker(rabbitmq.url) as made:
+        yield made
+
+
+@pytest.fixture
+def queue() -> str:
+    return f"amqp-{uuid.uuid4().hex}"
+
+
+def letter(body: bytes = b"[]") -> Envelope:
+    task_id = str(uuid.uuid4())
+    headers = {"task": "t", "id": task_id}
+    head = pack_properties({"content_type": "application/json", "headers": headers, "correlation_id": task_id})
+    return Envelope("amqp", task_id, head, body)
+
+
+@asynccontextmanager
+async def channel_to(rabbitmq: RabbitMQ) -> AsyncIterator[Channel]:
+    """A channel of somebody else's."""
+    connection = await connect(addresses(rabbitmq.url))
+    try:
+        yield await connection.channel()
+    finally:
+        await connection.close()
+
+
+class TestEntities:
+    async def test_a_queue_is_made_as_celery_makes_it(self, rabbitmq: RabbitMQ, broker: AmqpBroker, queue: str) -> None:
+        await broker.declare(Queue(queue))
+        async with channel_to(rabbitmq) as channel:
+            await channel.call(method(commands.Queue.Declare, queue=queue, durable=True), commands.Queue.DeclareOk)
+            exchange = method(commands.Exchange.Declare, exchange=queue, exchange_type="direct", durable=True)
+            await channel.call(exchange, commands.Exchange.DeclareOk)
+
+    async def test_a_queue_that_somebody_made_otherwise_is_taken_as_it_is(
+        self, rabbitmq: RabbitMQ, broker: AmqpBroker, queue: str
+    ) -> None:
+        async with channel_to(rabbitmq) as channel:
+            declare = method(
+                commands.Queue.Declare,
+                queue=queue,
+                durable=True,
+                arguments={"x-max-priority": 5, "x-queue-mode": "lazy"},
+            )
+            await channel.call(declare, commands.Queue.DeclareOk)
+            exchange = method(commands.Exchange.Declare, exchange=queue, exchange_type="topic", durable=True)
+            await channel.call(exchange, commands.Exchange.DeclareOk)
+        envelope = letter()
+        await broker.publish([(Route(queue), envelope)])
+        assert [delivery.envelope for delivery in await take(broker, queue, 1)] == [envelope]
+
+    async def test_one_setting_makes_quorum_queues(self, rabbitmq: RabbitMQ, queue: str) -> None:
+        async with AmqpBroker(rabbitmq.url, {"task_default_queue_type": "quorum"}) as broker:
+            envelope = letter()
+            await broker.publish([(Route(queue), envelope)])
+            assert [delivery.envelope for delivery in await take(broker, queue, 1)] == [envelope]
+        async with channel_to(rabbitmq) as channel:
+            with pytest.raises(ChannelRefused, match=r"406.*x-queue-type"):
+                await channel.call(method(commands.Queue.Declare, queue=queue, durable=True), commands.Queue.DeclareOk)
+
+    async def test_a_quorum_queue_with_priorities_is_refused(self, broker: AmqpBroker, queue: str) -> None:
+        wrong = Queue(queue, max_priority=5, arguments={"x-queue-type": "quorum"})
+        with pytest.raises(ConfigurationError, match="a quorum queue has no priorities"):
+            await broker.declare(wrong)
+
+    async def test_a_name_that_would_match_other_queues_is_refused(self, broker: AmqpBroker) -> None:
+        with pytest.raises(ConfigurationError, match="means every queue"):
+            await broker.declare(Queue("mail.#"))
+
+    async def test_what_is_sent_to_an_exchange_that_leads_nowhere_is_refused(
+        self, broker: AmqpBroker, queue: str
+    ) -> None:
+        await broker.declare(Queue(queue))
+        with pytest.raises(StoreRefused, match="no queue takes what is sent to the exchange"):
+            await broker.publish([(Route(queue, None, None, queue, "somewhere.else"), letter())])
+
+    async def test_what_is_delayed_for_a_queue_that_is_gone_when_it_is_due_is_a_dead_letter(
+        self, rabbitmq: RabbitMQ, broker: AmqpBroker, queue: str
+    ) -> None:
+        envelope = letter()
+        await broker.publish([(Route(queue, due=time.time() + 0.5), envelope)])
+        async with channel_to(rabbitmq) as channel:
+            await channel.call(method(commands.Queue.Delete, queue=queue), commands.Queue.DeleteOk)
+
+        async def is_there() -> bool:
+            return any(each.envelope.id == envelope.id for each in await broker.dead_letters())
+
+        await until(is_there)
+        (found,) = [each for each in await broker.dead_letters() if each.envelope.id == envelope.id]
+        assert (found.queue, found.envelope.body) == (queue, b"[]")
+        assert "was gone" in found.reason
+        assert await broker.drop_dead_letters([found.number]) == 1
+
+
+class TestDeadLetters:
+    async def bury(self, broker: AmqpBroker, queue: str, envelope: Envelope, reason: str) -> DeadLetter:
+        await broker.publish([(Route(queue), envelope)])
+        async with listening(await broker.consume([queue], 1)) as ear:
+            await settle_all(ear.consumer, await ear.hears(1), dead(reason))
+        (found,) = [each for each in await broker.dead_letters(limit=10_000) if each.envelope.id == envelope.id]
+        return found
+
+    async def test_the_bytes_and_the_reason_are_kept(self, broker: AmqpBroker, queue: str) -> None:
+        envelope = letter(b"\x00 any bytes \xff")
+        found = await self.bury(broker, queue, envelope, "because: żółw")
+        assert (found.envelope, found.queue, found.reason) == (envelope, queue, "because: żółw")
+        assert abs(found.died - time.time()) < 60
+
+    async def test_one_is_replayed_to_its_queue_and_gone_from_there(self, broker: AmqpBroker, queue: str) -> None:
+        envelope = letter()
+        found = await self.bury(broker, queue, envelope, "why")
+        assert await broker.replay([(found.number, envelope)]) == 1
+        assert [delivery.envelope for delivery in await take(broker, queue, 1)] == [envelope]
+        assert await broker.replay([(found.number, envelope)]) == 0
+
+    async def test_one_is_dropped_and_the_others_stay(self, broker: AmqpBroker, queue: str) -> None:
+        first = await self.bury(broker, queue, letter(), "one")
+        second = await self.bury(broker, queue, letter(), "two")
+        assert await broker.drop_dead_letters([first.number]) == 1
+        numbers = [each.number for each in await broker.dead_letters(limit=10_000)]
+        assert (first.number in numbers, second.number in numbers) == (False, True)
+        assert await broker.dead_letters(after=second.number) == []
+
+
+class TestRefusals:
+    """One clear error each, without the password."""
+
+    @pytest.mark.parametrize(
+        ("change", "error", "told"),
+        [
+            (("guest:guest", "guest:secret"), StoreRefused, "login refused: user 'guest'"),
+            (("guest:guest", "nobody:secret"), StoreRefused, "login refused: user 'nobody'"),
+            (("//", "/nowhere"), StoreRefused, "the virtual host 'nowhere' is not open"),
+            (("127.0.0.1", "no.such.host.invalid"), StoreUnreachable, "no such host"),
+            (("amqp://", "amqps://"), StoreRefused, "no TLS connection"),
+        ],
+    )
+    async def test_a_wrong_url_is_told_at_once(
+        self, rabbitmq: RabbitMQ, change: tuple[str, str], error: type[StoreError], told: str
+    ) -> None:
+        url = rabbitmq.url.replace(change[0], change[1], 1) if change[0] != "//" else f"{rabbitmq.url[:-2]}{change[1]}"
+        async with AmqpBroker(url) as broker:
+            with pytest.raises(error, match=told) as caught:
+                await broker.publish([(Route("q"), letter())])
+        assert "secret" not in str(caught.value)
+        assert "Traceback" not in str(caught.value)
+
+    async def test_a_closed_port_is_told_at_once(self) -> None:
+        async with AmqpBroker(f"amqp://guest:guest@127.0.0.1:{free_port()}//") as broker:
+            with pytest.raises(StoreUnreachable, match=r"127\.0\.0\.1"):
+                await broker.publish([(Route("q"), letter())])
+
+    async def test_another_protocol_is_told(self) -> None:
+        async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+
+        server = await asyncio.start_server(greet, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server, AmqpBroker(f"amqp://127.0.0.1:{port}//") as broker:
+            with pytest.raises(StoreUnreachable, match="does not speak AMQP"):
+                await broker.publish([(Route("q"), letter())])
+
+    async def test_the_next_server_of_several_is_tried(self, rabbitmq: RabbitMQ, queue: str) -> None:
+        async with AmqpBroker(f"amqp://guest:guest@127.0.0.1:{free_port()}//;{rabbitmq.url}") as broker:
+            await broker.publish([(Route(queue), letter())])
+            assert await broker.size(queue) == 1
+
+
+class TestLostConnections:
+    async def test_a_publisher_whose_connection_was_cut_connects_again(self, broker: AmqpBroker, queue: str) -> None:
+        await broker.publish([(Route(queue), letter())])
+        connection = await broker.link.connection()
+        connection.abort(StoreUnreachable("cut by the test"))
+        await broker.publish([(Route(queue), letter())])
+        assert await broker.size(queue) == 2
+
+    async def test_a_consumer_whose_connection_was_cut_claims_again(self, broker: AmqpBroker, queue: str) -> None:
+        await broker.publish(to(queue, [letter(b"1"), letter(b"2")]))
+        consumer = await broker.consume([queue], 10)
+        async with listening(consumer) as ear:
+            old = await ear.hears(2)
+            (await consumer.link.connection()).abort(StoreUnreachable("cut by the test"))
+            again = (await ear.hears(4))[2:]
+            assert [delivery.envelope for delivery in again] == [delivery.envelope for delivery in old]
+            assert all(delivery.redelivered for delivery in again)
+            await settle_all(consumer, old, ACK)  # not theirs any more: nothing happens
+            await settle_all(consumer, again, ACK)
+        assert await broker.size(queue) == 0

@@ -63,10 +63,10 @@ def alive(pid: int) -> bool:
 class Shop:
     """A folder with the tasks of ``shop.py``, a broker file, and the workers started on it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str | None = None, backend: str | None = None) -> None:
         self.folder = folder
         (folder / "shop.py").write_text((Path(__file__).parent / "shop.py").read_text())
-        self.url = f"sqlite:///{folder}/umbel.db"
+        self.url = url or f"sqlite:///{folder}/umbel.db"
         self.environ = {
             **os.environ,
             "PYTHONPATH": str(Path(__file__).parents[2]),
@@ -74,6 +74,8 @@ class Shop:
             "UMBEL_BROKER_URL": self.url,
         }
         self.app = Umbel("client", broker=self.url, set_as_current=False)
+        if backend is not None:
+            self.environ["UMBEL_RESULT_BACKEND"] = self.app.conf.result_backend = backend
         self.workers: list[Worker] = []
 
     def worker(self, *flags: str, ready: bool = True) -> Worker:
@@ -125,6 +127,7 @@ class Shop:
         """End every worker, however it stands."""
         for worker in self.workers:
             worker.kill_tree()
+        self.app.close()
 
 
 class Worker:

@@ -69,7 +69,9 @@ class RpcBackend:
         if link is not None:
             await link.close()
 
-    def _way(self) -> Link:
+    @property
+    def link(self) -> Link:
+        """The connection over which it listens and sends."""
         assert self._link is not None, "the adapter is entered before it is used"
         return self._link
 
@@ -79,7 +81,7 @@ class RpcBackend:
         async with self._listening:
             if self._ear is not None and self._ear.ended is None:
                 return
-            channel = await (await self._way().connection()).channel()
+            channel = await (await self.link.connection()).channel()
             # The arguments that Celery's clients of version 5.7 choose for their own; each client has its own queue.
             queue = method(
                 commands.Queue.Declare,
@@ -135,7 +137,7 @@ class RpcBackend:
                 if record.final:
                     del pending[id]
                 yield record
-            if pending:
+            if pending and news is self._news:
                 await news.wait()
 
     async def forget(self, ids: Sequence[str]) -> None:
@@ -156,7 +158,7 @@ class RpcBackend:
     async def _outlet(self) -> Channel:
         async with self._opening:
             if self._channel is None or self._channel.ended is not None:
-                channel = await (await self._way().connection()).channel()
+                channel = await (await self.link.connection()).channel()
                 await channel.confirm()
                 self._channel = channel
                 self._starts.clear()

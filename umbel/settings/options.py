@@ -84,10 +84,29 @@ OPTIONS: dict[str, Option] = _declared(
     Option("task_default_queue", TEXT, DEFAULT_QUEUE, "The queue of a call that is routed nowhere."),
     Option("task_queues", QUEUES, (), "The queues that a worker takes tasks from, besides task_default_queue."),
     Option(
+        "task_default_queue_type",
+        choice("classic", "quorum"),
+        "classic",
+        "What a queue that does not exist yet becomes on RabbitMQ. quorum: copied to several servers, without "
+        "priorities; a Celery client that declares such a queue is refused.",
+    ),
+    Option(
+        "task_queue_max_priority",
+        optional(whole(1, 255)),
+        None,
+        "The highest priority of queues that do not exist yet on RabbitMQ, where a queue has none unless it says so.",
+    ),
+    Option(
         "task_create_missing_queues",
         FLAG,
         True,
         "Whether a call may go to a queue that is not declared. False: it raises QueueNotFound.",
+    ),
+    Option(
+        "broker_connection_max_retries",
+        optional(whole(0)),
+        100,
+        "How often in a row a worker tries to reach its broker before it ends. None: without end.",
     ),
     Option(
         "task_publish_retry",

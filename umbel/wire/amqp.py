@@ -131,7 +131,7 @@ def id_and_priority(head: bytes) -> tuple[str, int]:
 
 def with_priority(head: bytes, priority: int) -> bytes:
     """The head with this priority, and all else as it was; raises ``DecodeError`` for one that is broken."""
-    if id_and_priority(head)[1] == priority and head[0] & 0x08:
+    if id_and_priority(head)[1] == priority:  # none is 0
         return head
     return pack_properties({**read_properties(head), "priority": priority})
 

@@ -47,3 +47,12 @@ def life_of(envelope: Envelope) -> int:
     except WireError:
         return 0
     return life
+
+
+def reply_to_of(envelope: Envelope) -> str:
+    """Where the caller of an envelope listens for its result, as far as that can be told; never raises."""
+    try:
+        place = unpack(envelope).properties.get("reply_to")
+    except WireError:
+        return ""
+    return place if isinstance(place, str) else ""

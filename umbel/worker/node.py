@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from umbel.app import Umbel
@@ -19,6 +20,7 @@ from umbel.worker.fleet import STALL, Fleet
 from umbel.worker.holding import LOST, REVOKED, Certificate, Held, Holding
 from umbel.worker.pace import Pace
 from umbel.worker.plan import Plan
+from umbel.worker.reaching import insist
 from umbel.worker.revocations import Order, Revocations
 from umbel.worker.runners import Runner
 from umbel.worker.settling import Settling
@@ -73,7 +75,8 @@ class Node:
             broker = await stack.enter_async_context(app.broker)
             backend = None if app.result_url is None else await stack.enter_async_context(app.backend)
             for queue in plan.queues:
-                await broker.declare(app.queues.find(queue))
+                declared = app.queues.find(queue)
+                await insist(partial(broker.declare, declared), app.conf.broker_connection_max_retries)
             self._prefetch = self._pace.prefetch(plan.concurrency)
             consumer = await broker.consume(plan.queues, self._prefetch)
             stack.push_async_callback(consumer.close)

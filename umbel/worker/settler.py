@@ -39,7 +39,7 @@ from umbel.model import (
 )
 from umbel.request import Request
 from umbel.wire import results, task_v2
-from umbel.wire.marking import life_of
+from umbel.wire.marking import life_of, reply_to_of
 from umbel.wire.marks import LIFE, RESENT, UNKNOWN_SINCE
 from umbel.wire.redaction import Redaction
 
@@ -175,7 +175,15 @@ class Settler:
         done = datetime.fromtimestamp(now, self._zone)
         # A head that nobody signed may claim a life after which no other could be recorded.
         task_id, life = envelope.id, 0 if isinstance(error, SignatureError) else life_of(envelope)
-        record = Record(id=task_id, state=state, value=error, date_done=done, worker=self._hostname, life=life)
+        record = Record(
+            id=task_id,
+            state=state,
+            value=error,
+            date_done=done,
+            worker=self._hostname,
+            life=life,
+            reply_to=reply_to_of(envelope),
+        )
         return self._seal(record, now)
 
     def _record(

@@ -46,6 +46,7 @@ class AmqpBroker:
         self._outlet = Outlet(
             self._link,
             self.clock,
+            {queue.name: queue for queue in settings.get("task_queues") or ()},
             settings.get("task_default_queue_type", "classic"),
             settings.get("task_queue_max_priority"),
             settings.get("broker_publish_timeout", 5.0),
@@ -58,6 +59,11 @@ class AmqpBroker:
         link, self._link, self._outlet = self._link, None, None
         if link is not None:
             await link.close()
+
+    @property
+    def link(self) -> Link:
+        """The connection over which it publishes and asks."""
+        return self._way[0]
 
     @property
     def _way(self) -> tuple[Link, Outlet]:

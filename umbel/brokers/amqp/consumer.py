@@ -49,7 +49,8 @@ class AmqpConsumer:
         burials: float | None,
         clock: Clock,
     ) -> None:
-        self._link = link
+        self.link = link
+        """The connection over which it claims."""
         self._outlet = outlet
         self._queues = list(dict.fromkeys(queues))
         self._prefetch = prefetch
@@ -144,7 +145,7 @@ class AmqpConsumer:
     async def _open(self) -> None:
         for queue in self._queues:
             await self._outlet.declare(Queue(queue))
-        connection = await self._link.connection()
+        connection = await self.link.connection()
         channel = await connection.channel()
         self._generation += 1
         self._broken.clear()
@@ -252,5 +253,5 @@ class AmqpConsumer:
         if channel is not None:
             channel.on_end = None
             await channel.close()  # which gives back everything that is not settled
-        await self._link.close()
+        await self.link.close()
         self._news.set()

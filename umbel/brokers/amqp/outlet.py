@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from umbel.brokers.amqp.topology import TOP, declare_dead, declare_ladder, declare_queue, steps
 from umbel.clock import Clock
@@ -21,12 +21,21 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 class Outlet:
     """One way out for many publishers on one loop.
 
-    ``kind`` and ``max_priority`` are for queues that do not exist yet; ``patience`` is the time in seconds for which a
-    server that was there before is waited for.
+    ``queues`` are those that the user has declared; ``kind`` and ``max_priority`` are for others that do not exist yet;
+    ``patience`` is the time in seconds for which a server that was there before is waited for.
     """
 
-    def __init__(self, link: Link, clock: Clock, kind: str, max_priority: int | None, patience: float) -> None:
+    def __init__(
+        self,
+        link: Link,
+        clock: Clock,
+        queues: Mapping[str, Queue],
+        kind: str,
+        max_priority: int | None,
+        patience: float,
+    ) -> None:
         self._link = link
+        self._queues = queues
         self._clock = clock
         self._kind = kind
         self._max_priority = max_priority
@@ -94,10 +103,10 @@ class Outlet:
 
     async def _parcel(self, channel: Channel, route: Route, envelope: Envelope) -> Parcel:
         queue = route.queue
-        if not route.exchange and queue not in self._known:
-            await declare_queue(self._link, Queue(queue), self._kind, self._max_priority)
-            self._known.add(queue)
-        exchange, key = route.exchange, route.routing_key or queue
+        if queue not in self._known:
+            await self.declare(self._queues.get(queue) or Queue(queue))
+        # As Celery does: to the queue by its name, unless it is reached by an exchange of its own.
+        exchange, key = (route.exchange, route.routing_key or queue) if route.exchange else ("", queue)
         head = envelope.head if route.priority is None else with_priority(envelope.head, route.priority)
         if route.due is not None and (wait := math.ceil(route.due - self._clock.now())) > 0:
             if TOP not in self._known:

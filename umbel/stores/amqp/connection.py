@@ -104,6 +104,8 @@ class Connection(asyncio.Protocol):
             while size - at >= 8:
                 kind, channel, length = frames.HEAD.unpack_from(data, at)
                 end = at + 7 + length
+                if kind not in frames.KINDS or length > self.piece:
+                    raise ValueError(f"it sent {data[at : at + 24]!r}")
                 if end >= size:
                     break
                 if data[end] != frames.END:

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Sequence
 
 METHOD, HEADER, BODY, HEARTBEAT = 1, 2, 3, 8
+KINDS = frozenset({METHOD, HEADER, BODY, HEARTBEAT})
 END = 0xCE
 
 HEAD = struct.Struct(">BHI")

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from pamqp import commands
 
 from tests.servers.rabbitmq import RabbitMQ, free_port
 from umbel.brokers.amqp import AmqpBroker
@@ -18,7 +17,7 @@ from umbel.model import ACK, REQUEUE, RETURN, Envelope, Queue, Route, Settlement
 from umbel.ports import Broker, DeadLetter
 from umbel.stores.amqp.address import addresses
 from umbel.stores.amqp.channel import Channel, ChannelRefused
-from umbel.stores.amqp.methods import method
+from umbel.stores.amqp.entities import declare_exchange, declare_queue, delete_queue
 from umbel.stores.amqp.opening import connect
 from umbel.testing.conformance.broker import FAR_AWAY, BrokerConformance
 from umbel.testing.conformance.consumer import ConsumerConformance
@@ -162,23 +161,15 @@ class TestEntities:
     async def test_a_queue_is_made_as_celery_makes_it(self, rabbitmq: RabbitMQ, broker: AmqpBroker, queue: str) -> None:
         await broker.declare(Queue(queue))
         async with channel_to(rabbitmq) as channel:
-            await channel.call(method(commands.Queue.Declare, queue=queue, durable=True), commands.Queue.DeclareOk)
-            exchange = method(commands.Exchange.Declare, exchange=queue, exchange_type="direct", durable=True)
-            await channel.call(exchange, commands.Exchange.DeclareOk)
+            await declare_queue(channel, queue)
+            await declare_exchange(channel, queue, "direct")
 
     async def test_a_queue_that_somebody_made_otherwise_is_taken_as_it_is(
         self, rabbitmq: RabbitMQ, broker: AmqpBroker, queue: str
     ) -> None:
         async with channel_to(rabbitmq) as channel:
-            declare = method(
-                commands.Queue.Declare,
-                queue=queue,
-                durable=True,
-                arguments={"x-max-priority": 5, "x-queue-mode": "lazy"},
-            )
-            await channel.call(declare, commands.Queue.DeclareOk)
-            exchange = method(commands.Exchange.Declare, exchange=queue, exchange_type="topic", durable=True)
-            await channel.call(exchange, commands.Exchange.DeclareOk)
+            await declare_queue(channel, queue, arguments={"x-max-priority": 5, "x-queue-mode": "lazy"})
+            await declare_exchange(channel, queue, "topic")
         envelope = letter()
         await broker.publish([(Route(queue), envelope)])
         assert [delivery.envelope for delivery in await take(broker, queue, 1)] == [envelope]
@@ -190,7 +181,7 @@ class TestEntities:
             assert [delivery.envelope for delivery in await take(broker, queue, 1)] == [envelope]
         async with channel_to(rabbitmq) as channel:
             with pytest.raises(ChannelRefused, match=r"406.*x-queue-type"):
-                await channel.call(method(commands.Queue.Declare, queue=queue, durable=True), commands.Queue.DeclareOk)
+                await declare_queue(channel, queue)
 
     async def test_a_quorum_queue_with_priorities_is_refused(self, broker: AmqpBroker, queue: str) -> None:
         wrong = Queue(queue, max_priority=5, arguments={"x-queue-type": "quorum"})
@@ -214,7 +205,7 @@ class TestEntities:
         envelope = letter()
         await broker.publish([(Route(queue, due=time.time() + 0.5), envelope)])
         async with channel_to(rabbitmq) as channel:
-            await channel.call(method(commands.Queue.Delete, queue=queue), commands.Queue.DeleteOk)
+            await delete_queue(channel, queue)
 
         async def is_there() -> bool:
             return any(each.envelope.id == envelope.id for each in await broker.dead_letters())

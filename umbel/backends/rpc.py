@@ -10,16 +10,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from pamqp import commands
-
 from umbel import serial
 from umbel.errors import ConfigurationError, DecodeError, StoreError, StoreUnreachable
 from umbel.model import SealedRecord, may_replace
 from umbel.stores.amqp import frames
 from umbel.stores.amqp.address import SCHEMES, addresses
 from umbel.stores.amqp.channel import Arrival, Channel, Parcel
+from umbel.stores.amqp.entities import declare_queue
 from umbel.stores.amqp.link import Link
-from umbel.stores.amqp.methods import method
 from umbel.wire import results
 from umbel.wire.amqp import id_and_priority, pack_properties, read_properties
 from umbel.wire.marks import LIFE
@@ -83,14 +81,7 @@ class RpcBackend:
                 return
             channel = await (await self.link.connection()).channel()
             # The arguments that Celery's clients of version 5.7 choose for their own; each client has its own queue.
-            queue = method(
-                commands.Queue.Declare,
-                queue=self.reply_to,
-                durable=True,
-                auto_delete=False,
-                arguments={"x-expires": self._expires * 1000},
-            )
-            await channel.call(queue, commands.Queue.DeclareOk)
+            await declare_queue(channel, self.reply_to, arguments={"x-expires": self._expires * 1000})
             await channel.consume(self.reply_to, f"rpc-{uuid.uuid4()}", self._hear, no_ack=True)
             channel.on_end = self._deaf
             self._ear = channel

@@ -88,7 +88,7 @@ OPTIONS: dict[str, Option] = _declared(
         choice("classic", "quorum"),
         "classic",
         "What a queue that does not exist yet becomes on RabbitMQ. quorum: copied to several servers, without "
-        "priorities; a Celery client that declares such a queue is refused.",
+        "priorities; a client that declares it as a classic one is refused.",
     ),
     Option(
         "task_queue_max_priority",

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from pamqp import commands
-
 from umbel.brokers.amqp.cemetery import Cemetery
 from umbel.brokers.amqp.consumer import AmqpConsumer
 from umbel.brokers.amqp.outlet import Outlet
@@ -17,8 +15,8 @@ from umbel.model import Envelope, Queue, Route
 from umbel.ports import DeadLetter
 from umbel.stores.amqp.address import addresses
 from umbel.stores.amqp.channel import ChannelRefused
+from umbel.stores.amqp.entities import declare_queue, purge_queue
 from umbel.stores.amqp.link import Link
-from umbel.stores.amqp.methods import method
 
 DEAD_LETTERS_KEPT = 30 * 86400.0
 
@@ -91,28 +89,22 @@ class AmqpBroker:
 
     async def size(self, queue: str) -> int:
         """Ready messages; the server does not count those that wait for their time by queue."""
-        link, _ = self._way
-        async with link.scratch() as channel:
+        async with self.link.scratch() as channel:
             try:
-                declared = await channel.call(
-                    method(commands.Queue.Declare, queue=queue, passive=True), commands.Queue.DeclareOk
-                )
+                return await declare_queue(channel, queue, passive=True)
             except ChannelRefused as refusal:
                 if refusal.code == GONE:
                     return 0
                 raise
-            return int(declared.message_count)
 
     async def purge(self, queue: str) -> int:
-        link, _ = self._way
-        async with link.scratch() as channel:
+        async with self.link.scratch() as channel:
             try:
-                purged = await channel.call(method(commands.Queue.Purge, queue=queue), commands.Queue.PurgeOk)
+                return await purge_queue(channel, queue)
             except ChannelRefused as refusal:
                 if refusal.code == GONE:
                     return 0
                 raise
-            return int(purged.message_count)
 
     # -- dead letters ---------------------------------------------------------------------------------------------
 

@@ -7,18 +7,16 @@ import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from pamqp import commands
-
 from umbel.brokers.amqp.burial import exhumed
 from umbel.brokers.amqp.outlet import Outlet
-from umbel.brokers.amqp.topology import DEAD, declare_dead
+from umbel.brokers.amqp.topology import DEAD, ensure_dead
 from umbel.errors import StoreBusy
 from umbel.model import Envelope, Route
 from umbel.ports import DeadLetter
 from umbel.stores.amqp import frames
 from umbel.stores.amqp.channel import Arrival, Channel, ChannelRefused
+from umbel.stores.amqp.entities import declare_queue
 from umbel.stores.amqp.link import Link
-from umbel.stores.amqp.methods import method
 
 MOST = 10_000
 """Dead letters that are looked at; those behind them show when these are gone."""
@@ -64,12 +62,9 @@ class Cemetery:
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[tuple[Channel, list[Arrival]]]:
         """A channel that holds what there is; leaving gives back what was not settled, in its order."""
-        await declare_dead(self._link)
+        await ensure_dead(self._link)
         async with self._link.scratch() as channel:
-            declared = await channel.call(
-                method(commands.Queue.Declare, queue=DEAD, passive=True), commands.Queue.DeclareOk
-            )
-            count = min(int(declared.message_count), MOST)
+            count = min(await declare_queue(channel, DEAD, passive=True), MOST)
             arrivals: list[Arrival] = []
             whole = asyncio.Event()
 

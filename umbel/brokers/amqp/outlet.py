@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 
-from umbel.brokers.amqp.topology import TOP, declare_dead, declare_ladder, declare_queue, steps
+from umbel.brokers.amqp.topology import TOP, ensure_dead, ensure_ladder, ensure_queue, steps
 from umbel.clock import Clock
 from umbel.errors import StoreUnreachable
 from umbel.model import Envelope, Queue, Route
@@ -80,14 +80,14 @@ class Outlet:
         """Publish one message to the queue of dead letters."""
         channel = await self._ready()
         if key not in self._known:
-            await declare_dead(self._link)
+            await ensure_dead(self._link)
             self._known.add(key)
         await channel.publish([Parcel(self._start(channel, "", key), head, body)])
 
     async def declare(self, queue: Queue) -> None:
         """Make sure that the queue is there."""
         await self._ready()
-        await declare_queue(self._link, queue, self._kind, self._max_priority)
+        await ensure_queue(self._link, queue, self._kind, self._max_priority)
         self._known.add(queue.name)
 
     async def _ready(self) -> Channel:
@@ -110,7 +110,7 @@ class Outlet:
         head = envelope.head if route.priority is None else with_priority(envelope.head, route.priority)
         if route.due is not None and (wait := math.ceil(route.due - self._clock.now())) > 0:
             if TOP not in self._known:
-                await declare_ladder(self._link)
+                await ensure_ladder(self._link)
                 self._known.add(TOP)
             exchange, key = TOP, steps(wait, queue)
             return Parcel(frames.start_of_publish(channel.number, exchange, key), head, envelope.body)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pamqp import commands
-
 from umbel.errors import ConfigurationError, StoreRefused
 from umbel.model import Queue
-from umbel.stores.amqp.channel import ChannelRefused
+from umbel.stores.amqp.channel import Channel, ChannelRefused
+from umbel.stores.amqp.entities import bind_exchange, bind_queue, declare_exchange, declare_queue
 from umbel.stores.amqp.link import Link
-from umbel.stores.amqp.methods import method
 
 DEAD = "umbel.dead"
 """The queue of dead letters."""
@@ -46,7 +44,7 @@ def pattern(queue: str) -> str:
     return "*." * LEVELS + queue
 
 
-async def declare_queue(link: Link, queue: Queue, kind: str, max_priority: int | None) -> None:
+async def ensure_queue(link: Link, queue: Queue, kind: str, max_priority: int | None) -> None:
     """Make sure that ``queue`` exists, with the exchange and the binding by which Celery's clients reach it.
 
     One that is there already is taken as it is, whatever its arguments. ``kind`` is ``classic`` or ``quorum``.
@@ -57,18 +55,14 @@ async def declare_queue(link: Link, queue: Queue, kind: str, max_priority: int |
     exchange = queue.exchange or queue.name
     async with link.scratch() as channel:
         try:
-            made: Any = method(commands.Exchange.Declare, exchange=exchange, exchange_type="direct", durable=True)
-            await channel.call(made, commands.Exchange.DeclareOk)
+            await declare_exchange(channel, exchange, "direct")
         except ChannelRefused as refusal:
             if refusal.code != DIFFERENT:
                 raise
     async with link.scratch() as channel:
-        bind = method(commands.Queue.Bind, queue=queue.name, exchange=exchange, routing_key=queue.routing_key)
-        await channel.call(bind, commands.Queue.BindOk)
-        await declare_due(link)
-        await channel.call(
-            method(commands.Queue.Bind, queue=queue.name, exchange=DUE, routing_key=due_key), commands.Queue.BindOk
-        )
+        await bind_queue(channel, queue.name, exchange, queue.routing_key)
+        await _ensure_due(channel)
+        await bind_queue(channel, queue.name, DUE, due_key)
 
 
 def arguments_of(queue: Queue, kind: str, max_priority: int | None) -> dict[str, Any]:
@@ -89,7 +83,7 @@ def arguments_of(queue: Queue, kind: str, max_priority: int | None) -> dict[str,
 async def _exists(link: Link, name: str) -> bool:
     async with link.scratch() as channel:
         try:
-            await channel.call(method(commands.Queue.Declare, queue=name, passive=True), commands.Queue.DeclareOk)
+            await declare_queue(channel, name, passive=True)
         except ChannelRefused as refusal:
             if refusal.code == GONE:
                 return False
@@ -102,51 +96,32 @@ async def _exists(link: Link, name: str) -> bool:
 async def _make(link: Link, name: str, arguments: dict[str, Any]) -> None:
     async with link.scratch() as channel:
         try:
-            await channel.call(
-                method(commands.Queue.Declare, queue=name, durable=True, arguments=arguments), commands.Queue.DeclareOk
-            )
+            await declare_queue(channel, name, arguments=arguments)
         except ChannelRefused as refusal:
             if refusal.code != DIFFERENT:  # somebody else was quicker, and made it otherwise: theirs is taken
                 raise
 
 
-async def declare_dead(link: Link) -> None:
-    """Make the queue of dead letters."""
+async def ensure_dead(link: Link) -> None:
+    """Make sure that there is a queue of dead letters."""
     async with link.scratch() as channel:
-        await channel.call(method(commands.Queue.Declare, queue=DEAD, durable=True), commands.Queue.DeclareOk)
+        await declare_queue(channel, DEAD)
 
 
-async def declare_due(link: Link) -> None:
-    """Make the exchange to which task queues are bound, and the way out for what finds none of them."""
-    await declare_dead(link)
-    async with link.scratch() as channel:
-        await channel.call(
-            method(commands.Exchange.Declare, exchange=LOST, exchange_type="fanout", durable=True),
-            commands.Exchange.DeclareOk,
-        )
-        await channel.call(
-            method(commands.Queue.Bind, queue=DEAD, exchange=LOST, routing_key=""), commands.Queue.BindOk
-        )
-        due = method(
-            commands.Exchange.Declare,
-            exchange=DUE,
-            exchange_type="topic",
-            durable=True,
-            arguments={"alternate-exchange": LOST},
-        )
-        await channel.call(due, commands.Exchange.DeclareOk)
+async def _ensure_due(channel: Channel) -> None:
+    """The exchange to which task queues are bound, and the way out for what finds none of them."""
+    await declare_queue(channel, DEAD)
+    await declare_exchange(channel, LOST, "fanout")
+    await bind_queue(channel, DEAD, LOST, "")
+    await declare_exchange(channel, DUE, "topic", {"alternate-exchange": LOST})
 
 
-async def declare_ladder(link: Link) -> None:
+async def ensure_ladder(link: Link) -> None:
     """Make the ladder on which delayed messages wait: a queue a bit of the delay, each twice as slow as the next."""
-    await declare_due(link)
     async with link.scratch() as channel:
+        await _ensure_due(channel)
         for level in range(LEVELS):
-            below = f"{RUNG}{level - 1}" if level else DUE
-            await channel.call(
-                method(commands.Exchange.Declare, exchange=f"{RUNG}{level}", exchange_type="topic", durable=True),
-                commands.Exchange.DeclareOk,
-            )
+            rung, below = f"{RUNG}{level}", f"{RUNG}{level - 1}" if level else DUE
             arguments = {
                 "x-queue-type": "quorum",
                 "x-overflow": "reject-publish",
@@ -154,18 +129,8 @@ async def declare_ladder(link: Link) -> None:
                 "x-dead-letter-exchange": below,
                 "x-dead-letter-strategy": "at-least-once",
             }
-            await channel.call(
-                method(commands.Queue.Declare, queue=f"{RUNG}{level}", durable=True, arguments=arguments),
-                commands.Queue.DeclareOk,
-            )
             stars = "*." * (LEVELS - 1 - level)
-            await channel.call(
-                method(
-                    commands.Queue.Bind, queue=f"{RUNG}{level}", exchange=f"{RUNG}{level}", routing_key=f"{stars}1.#"
-                ),
-                commands.Queue.BindOk,
-            )
-            await channel.call(
-                method(commands.Exchange.Bind, destination=below, source=f"{RUNG}{level}", routing_key=f"{stars}0.#"),
-                commands.Exchange.BindOk,
-            )
+            await declare_exchange(channel, rung, "topic")
+            await declare_queue(channel, rung, arguments=arguments)
+            await bind_queue(channel, rung, rung, f"{stars}1.#")
+            await bind_exchange(channel, below, rung, f"{stars}0.#")

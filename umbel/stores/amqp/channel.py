@@ -5,21 +5,36 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from pamqp import commands
 from pamqp.frame import unmarshal
 
 from umbel.errors import StoreError, StoreRefused, StoreUnreachable
 from umbel.stores.amqp import frames
+from umbel.stores.amqp.address import Address
 from umbel.stores.amqp.methods import method
 from umbel.wire.amqp import id_and_priority
 
-if TYPE_CHECKING:
-    from umbel.stores.amqp.connection import Connection
-
 _SIZE = struct.Struct(">Q")
+
+
+class Way(Protocol):
+    """What a channel uses of its connection."""
+
+    address: Address
+    piece: int
+
+    def send(self, channel: int, method: Any) -> None: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def write_all(self, parts: Iterable[bytes]) -> None: ...
+
+    async def writable(self) -> None: ...
+
+    def forget(self, number: int) -> None: ...
 
 
 class Arrival(NamedTuple):
@@ -67,7 +82,7 @@ class Batch:
 class Channel:
     """Made by ``Connection.channel``. One method at a time waits for its answer; others wait in line."""
 
-    def __init__(self, connection: Connection, number: int) -> None:
+    def __init__(self, connection: Way, number: int) -> None:
         self.connection = connection
         self.number = number
         self.ended: StoreError | None = None

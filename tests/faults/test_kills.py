@@ -27,6 +27,9 @@ FATAL = ["whole", "node", "runner"]
 
 GOOD = ("plain", "brief", "waits", "tells", "again")
 
+LATE = [name for name, kind in KINDS.items() if not kind.once]
+"""What is settled after its end, and may be run again."""
+
 Enter = Callable[[Account], None]
 
 
@@ -60,7 +63,7 @@ def test_nothing_is_lost_however_a_worker_is_killed(seed: int, site: Site, enter
     killer = Killer(ledger, supervisor, random.Random(seed), HOWS)
     until(ended(ledger, site, KILLS), supervisor.look, killer.look, enough(ledger, site), what=ledger.account)
     enter(ledger.account())
-    ledger.check(may_repeat=KINDS)
+    ledger.check(may_repeat=LATE)
     assert site.written_twice() == []
 
 
@@ -73,7 +76,7 @@ def test_two_workers_do_what_either_leaves_behind(site: Site, enter: Enter) -> N
     looks = [each.look for each in supervisors] + [each.look for each in killers]
     until(ended(ledger, site, KILLS), *looks, enough(ledger, site), what=ledger.account)
     enter(ledger.account())
-    ledger.check(may_repeat=KINDS)
+    ledger.check(may_repeat=LATE)
     assert site.written_twice() == []
 
 
@@ -101,7 +104,7 @@ def test_poison_that_kills_its_runner_is_bounded_and_its_neighbours_live(site: S
             site.get(result)
         assert site.count(f"poison {result.id}") == 3
         assert result.id in site.dead()
-    ledger.check()
+    ledger.check(may_repeat=LATE)  # what had ended in the runner's last moment was not settled yet
     assert site.written_twice() == []
     assert worker.process.poll() is None
 

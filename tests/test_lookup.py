@@ -101,9 +101,7 @@ def test_the_current_folder_comes_first_on_the_path(project: Project) -> None:
 
 def test_something_else_that_is_called_app_is_told_in_the_error(project: Project) -> None:
     path = project.write("shop.py", "app = {}\nimport json as umbel\nclass celery: pass\n")
-    assert f"shop ({path}): no app in it; app is a builtins.dict; celery is the class shop.celery" in project.error(
-        "shop"
-    )
+    assert f"shop ({path}): no app in it; app is of type dict; celery is the class shop.celery" in project.error("shop")
 
 
 def test_the_error_lists_the_submodules_that_were_tried(project: Project) -> None:
@@ -114,7 +112,7 @@ def test_the_error_lists_the_submodules_that_were_tried(project: Project) -> Non
         f"  shop ({init}): no app in it",
         "  shop.umbel: no such module",
         "  shop.celery: no such module",
-        f"  shop.tasks ({tasks}): no app in it; app is a builtins.int",
+        f"  shop.tasks ({tasks}): no app in it; app is of type int",
         'Name it with -A module or -A module:name, or make one in tasks.py: app = Umbel("tasks")',
     ]
 
@@ -132,13 +130,14 @@ def test_the_error_lists_the_submodules_that_were_tried(project: Project) -> Non
         (":app", "-A :app: not of the form module or module:name"),
         ("shop:", "-A shop:: not of the form module or module:name"),
         ("no-module", "-A no-module: not of the form module or module:name"),
-        ("shop:appp", "shop:appp ({folder}/shop.py): no 'appp' there; did you mean 'app'?"),
-        ("shop:app.inner", "shop:app.inner ({folder}/shop.py): no 'inner' there"),
-        ("shop:number", "shop:number ({folder}/shop.py): it is a builtins.int, not an app"),
+        ("shop:appp", "-A shop:appp: no 'appp' in {folder}/shop.py; did you mean 'app'?"),
+        ("shop:app.inner", "-A shop:app.inner: no 'inner' in {folder}/shop.py"),
+        ("shop:number", "-A shop:number: in {folder}/shop.py it is of type int, not an app"),
+        ("shop:add", "-A shop:add: in {folder}/shop.py it is the task shop.add, not an app"),
     ],
 )
 def test_a_name_that_leads_nowhere_says_what_was_there(project: Project, spec: str, complaint: str) -> None:
-    project.app("shop.py", more="number = 3\n")
+    project.app("shop.py", more="number = 3\n@app.task\ndef add(): ...\n")
     project.write("stalls/__init__.py", "")
     assert complaint.format(folder=project.folder) in project.error(spec)
 

@@ -97,7 +97,7 @@ class _Search:
             self.tried.append(f"{source}: no module {name!r} in {self._cwd} or elsewhere on sys.path{self._near(name)}")
             return None
         if colon:
-            return self._at(module, attribute)
+            return self._at(module, attribute, source)
         return self._in_module(module) or self._in_submodules(module, source)
 
     def in_files(self) -> Found | None:
@@ -146,7 +146,7 @@ class _Search:
         self.tried.append(f"{module.__name__} ({_file(module)}): no app in it" + "".join(f"; {fact}" for fact in there))
         return None
 
-    def _at(self, module: ModuleType, attribute: str) -> Found | None:
+    def _at(self, module: ModuleType, attribute: str, source: str) -> Found | None:
         from umbel.app import Umbel
 
         value: object = module
@@ -154,12 +154,12 @@ class _Search:
             if not hasattr(value, part):
                 near = difflib.get_close_matches(part, dir(value), n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
-                self.tried.append(f"{module.__name__}:{attribute} ({_file(module)}): no {part!r} there{hint}")
+                self.tried.append(f"{source}: no {part!r} in {_file(module)}{hint}")
                 return None
             value = getattr(value, part)
         if isinstance(value, Umbel):
             return Found(value, module.__name__, attribute)
-        self.tried.append(f"{module.__name__}:{attribute} ({_file(module)}): it is {_described(value)}, not an app")
+        self.tried.append(f"{source}: in {_file(module)} it is {_described(value)}, not an app")
         return None
 
     def _import(self, name: str, source: str) -> ModuleType | None:
@@ -186,5 +186,10 @@ def _file(module: ModuleType) -> str:
 
 
 def _described(value: object) -> str:
+    from umbel.task import Task
+
+    if isinstance(value, Task):
+        return f"the task {value.name}"
     kind = value if isinstance(value, type) else type(value)
-    return f"{'the class' if isinstance(value, type) else 'a'} {kind.__module__}.{kind.__qualname__}"
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return f"the class {name}" if isinstance(value, type) else f"of type {name}"

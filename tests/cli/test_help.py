@@ -151,7 +151,7 @@ def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         (["worker", "--set", "worker_grace"], "write it as key=value, for example --set worker_grace=60"),
         (["call"], "NAME"),
         (["result"], "ID"),
-        (["list"], "Missing command"),
+        (["list"], "umbel: error: say which: tasks, queues\nTry 'umbel list --help'.\n"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -116,3 +116,13 @@ def test_a_banner_on_a_terminal_is_a_box(project: Project) -> None:
     assert drawn.startswith("╭─ umbel [1] ─")
     assert "app  x:[b]y" in drawn
     assert drawn.rstrip().endswith("╯")
+
+
+def test_a_long_note_in_the_box_keeps_its_place(project: Project) -> None:
+    long = BANNER.replace('"so"', f"'{'so much ' * 20}'")
+    lines = on_terminal(project, [project.command()[0], "-c", long], COLUMNS="60").splitlines()
+
+    notes = [line for line in lines if "so much" in line]
+    assert len(notes) == 3
+    assert all(line.startswith(("│     so much so", "│     much so much")) for line in notes)
+    assert {len(line) for line in notes} == {60}

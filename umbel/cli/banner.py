@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
+import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,4 +101,10 @@ def _tasks(said: Banner) -> str:
 
 
 def _notes(said: Banner) -> str:
-    return "\n".join(["  limits", *(f"    {note}" for note in said.notes)]) if said.notes else ""
+    return "\n".join(["  limits", *map(_note, said.notes)]) if said.notes else ""
+
+
+def _note(text: str) -> str:
+    """A sentence, on a terminal in lines that fit into the box."""
+    width = shutil.get_terminal_size().columns - 4 if fancy() else sys.maxsize
+    return textwrap.fill(text, width, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)

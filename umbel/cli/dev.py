@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import click
@@ -60,6 +61,7 @@ def dev(choice: Choice, /, *, pool: str | None, concurrency: int | None, queues:
     on an SQLite file in the project: no server is needed. A task that runs when the code changes gets a second, then
     it is run again by the new code.
     """
+    logging.getLogger("asyncio").setLevel(logging.INFO)  # what it says below that is not about anybody's tasks
     return serve(
         choice,
         pool=pool or (suitable_pool if concurrency in (None, 1) else None),

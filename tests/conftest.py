@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.ledger import Ledger, expected_skips
-from tests.servers.rabbitmq import RabbitMQ
+from tools.rabbitmq import RabbitMQ
 
 ROOT = Path(__file__).resolve().parent.parent
 

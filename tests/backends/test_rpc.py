@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.servers.rabbitmq import RabbitMQ
+from tools.rabbitmq import RabbitMQ
 from umbel.app import Umbel
 from umbel.backends.rpc import MOST, RpcBackend
 from umbel.errors import ConfigurationError, ContentDisallowed, StoreUnreachable

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.rabbitmq import RabbitMQ, free_port
 from tests.worker.process import Shop, wait_until
+from tools.rabbitmq import RabbitMQ, free_port
 from umbel.errors import NotRegistered, WorkerLostError
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]

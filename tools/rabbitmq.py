@@ -1,4 +1,4 @@
-"""A RabbitMQ server of the tests' own, on a free port and in a folder that can be thrown away."""
+"""A RabbitMQ server for tests and benchmarks, on a free port and in a folder that can be thrown away."""
 
 from __future__ import annotations
 
@@ -81,7 +81,8 @@ class RabbitMQ:
             return way.recv(1) == b"\x01"
         return False
 
-    def _beam(self) -> int | None:
+    @property
+    def pid(self) -> int | None:
         """The process that serves: a child of the script."""
         assert self._process is not None
         for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -97,7 +98,7 @@ class RabbitMQ:
         if process is None:
             return
         self._process = process
-        beam = self._beam()
+        beam = self.pid
         self._process = None
         with contextlib.suppress(ProcessLookupError):
             os.kill(beam or process.pid, number)

@@ -53,7 +53,7 @@ def test_list_shows_a_line_for_each_and_lets_nobody_paint_the_terminal(filled: P
     assert [line.split()[0] for line in lines] == ["1", "2", "3"]
     assert lines[0].split()[3:5] == ["tasks.add", DEFAULT_QUEUE]
     assert lines[1].endswith("the task failed: \\x1b[31mOSError\\nat once")
-    assert lines[2].split()[3:6] == ["?", "?", "celery"]
+    assert lines[2].split()[3:5] == ["?", DEFAULT_QUEUE]
 
 
 def test_list_as_json_is_an_object_a_line(filled: Project) -> None:

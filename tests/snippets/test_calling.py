@@ -6,14 +6,18 @@ import ast
 import asyncio
 import inspect
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from umbel.app import Umbel
+from umbel.call import NO_OPTIONS
+from umbel.errors import Retry
 from umbel.model import State
 from umbel.result import AsyncResult
+from umbel.retry import Backoff
 from umbel.worker.alone import Alone
 from umbel.worker.plan import plan_for
 
@@ -45,7 +49,24 @@ result.ready(); result.state; result.get(timeout=10)       # umbel.TimeoutError 
 app.result(task_id)                                        # no hidden current app; AsyncResult(task_id) uses the current one
 """  # noqa: E501
 
-BODIES = {"async def fetch(url: str) -> str: ...": "async def fetch(url: str) -> str: return await page(url)"}
+RETRIES = """
+@app.task(autoretry_for=(ConnectionError,), retry_backoff=True, max_retries=5)
+def push(order_id: int): ...
+@app.task(retry=Backoff(first=1, factor=2, most=600, jitter=True, times=5, on=(ConnectionError,)))
+def push2(order_id: int):
+    if busy(): raise Retry(countdown=30)                   # raise self.retry(exc=e) with bind=True works too
+"""
+
+CONFIGURATION = """
+app = Umbel("shop", broker="amqp://guest@localhost//", backend="rpc://",
+            task_routes={"shop.mail.*": "mail"}, task_annotations={"shop.add": {"time_limit": 30}})
+app.conf.task_time_limit = 60
+"""
+
+BODIES = {
+    "def push(order_id: int): ...": "def push(order_id: int): return deliver(order_id)",
+    "async def fetch(url: str) -> str: ...": "async def fetch(url: str) -> str: return await page(url)",
+}
 """What stands in the place of the bodies that the programs leave open."""
 
 
@@ -108,3 +129,35 @@ def test_results(prompt: Prompt) -> None:
     assert (result.ready(), result.state, result.get()) == (True, State.SUCCESS, 42)
     assert AsyncResult(result.id) == app.result(result.id)
     assert AsyncResult(result.id).app is app
+
+
+def test_retries(prompt: Prompt, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusals = [ConnectionError("gone")]
+    waits = [True]
+
+    def deliver(order_id: int) -> str:
+        if refusals:
+            raise refusals.pop()
+        return f"delivered {order_id}"
+
+    prompt.names |= {"Backoff": Backoff, "Retry": Retry, "deliver": deliver, "busy": waits.pop}
+    prompt.run(RETRIES)
+    assert prompt.names["push"].delay(7).get(timeout=60) == "delivered 7"
+    result = prompt.names["push2"].delay(7)
+    while result.state != State.RETRY:
+        time.sleep(0.01)
+
+
+def test_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("UMBEL_BROKER_URL", raising=False)
+    prompt = Prompt()
+    prompt.run("from umbel import Umbel")
+    prompt.run(CONFIGURATION)
+    app: Umbel = prompt.names["app"]
+    assert (app.conf.broker_url, app.conf.result_backend) == ("amqp://guest@localhost//", "rpc://")
+    assert (app.broker.form, type(app.backend).__name__) == ("amqp", "RpcBackend")
+    mail = app.task(name="shop.mail.send")(lambda: None)
+    add = app.task(name="shop.add")(lambda: None)
+    assert app.publisher.queue_of(mail.name, NO_OPTIONS) == "mail"
+    app.import_modules()
+    assert (add.time_limit, app.conf.task_time_limit) == (30, 60)

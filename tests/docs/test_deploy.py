@@ -21,6 +21,7 @@ from umbel.settings.options import OPTIONS
 GRACE = OPTIONS["worker_grace"].default
 REST = 10.0
 """Seconds that a worker needs at most beyond its grace."""
+from umbel.stores.amqp.address import addresses
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +97,17 @@ def test_the_table_gives_every_supervisor_the_same_time(page: Path) -> None:
 
     assert len(rows) == 4
     assert all("45" in row[2] for row in rows)
+
+
+def test_the_compose_file_for_rabbitmq_names_what_exists(root: Path) -> None:
+    file = root / "examples" / "compose.yaml"
+    services = yaml.safe_load(file.read_text())["services"]
+    worker = services["worker"]
+
+    assert float(worker["stop_grace_period"].removesuffix("s")) >= GRACE + REST
+    assert understood(shlex.join(worker["command"])).info_name == "worker"
+    assert set(worker["environment"]) <= {option.environment_name for option in OPTIONS.values()}
+    (address,) = addresses(worker["environment"]["UMBEL_BROKER_URL"])
+    assert (address.host, address.vhost) == ("rabbitmq", "/")
+    assert address.host in services
+    assert worker["environment"]["UMBEL_RESULT_BACKEND"] == "rpc://"

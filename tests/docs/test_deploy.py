@@ -17,11 +17,11 @@ from tests.docs.pages import blocks, tables
 from umbel.cli.choice import Choice
 from umbel.cli.program import program
 from umbel.settings.options import OPTIONS
+from umbel.stores.amqp.address import addresses
 
 GRACE = OPTIONS["worker_grace"].default
 REST = 10.0
 """Seconds that a worker needs at most beyond its grace."""
-from umbel.stores.amqp.address import addresses
 
 
 @pytest.fixture(scope="module")

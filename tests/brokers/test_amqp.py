@@ -314,3 +314,13 @@ class TestLostConnections:
             await settle_all(consumer, old, ACK)  # not theirs any more: nothing happens
             await settle_all(consumer, again, ACK)
         assert await broker.size(queue) == 0
+
+
+async def test_a_queue_that_was_removed_meanwhile_is_made_again(
+    rabbitmq: RabbitMQ, broker: AmqpBroker, queue: str
+) -> None:
+    await broker.publish([(Route(queue), letter())])
+    async with channel_to(rabbitmq) as channel:
+        await delete_queue(channel, queue)
+    await broker.publish([(Route(queue), letter()), (Route(f"{queue}.b"), letter())])
+    assert (await broker.size(queue), await broker.size(f"{queue}.b")) == (1, 1)

@@ -26,8 +26,8 @@ _LONGEST = 2**32 - 1
 """Milliseconds that the server can wait before it forgets a message."""
 
 
-def obituary(delivery: Delivery, reason: str, expires: float | None, now: float) -> tuple[bytes, bytes]:
-    """The dead letter of a delivery: head and body. ``expires`` is in seconds, None for never; ``now`` a unix time."""
+def obituary(delivery: Delivery, reason: str, expires: float | None, now: float) -> Envelope:
+    """The dead letter of a delivery. ``expires`` is in seconds, None for never; ``now`` a unix time."""
     envelope = delivery.envelope
     headers: dict[str, Any] = {
         _NUMBER: _number(envelope, now),
@@ -40,7 +40,8 @@ def obituary(delivery: Delivery, reason: str, expires: float | None, now: float)
     properties = {"headers": headers, "delivery_mode": 2, "correlation_id": envelope.id[:255] or None}
     if expires is not None:
         properties["expiration"] = str(min(int(expires * 1000), _LONGEST))
-    return pack_properties({k: v for k, v in properties.items() if v is not None}), envelope.body
+    head = pack_properties({name: value for name, value in properties.items() if value is not None})
+    return Envelope("amqp", envelope.id, head, envelope.body)
 
 
 def _number(envelope: Envelope, now: float) -> int:

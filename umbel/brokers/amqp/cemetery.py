@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ MOST = 10_000
 """Dead letters that are looked at; those behind them show when these are gone."""
 
 _FORBIDDEN = 403
+_LOOK_AGAIN = 0.5
 _names = itertools.count(1)
 
 
@@ -59,6 +61,15 @@ class Cemetery:
                 channel.settle(frames.ack(channel.number, arrival.tag, False))
         return len(chosen)
 
+    async def _all(self, channel: Channel, whole: asyncio.Event) -> None:
+        """Return when all has come; some may have expired since it was counted."""
+        while not whole.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(whole.wait(), _LOOK_AGAIN)
+            channel.check()
+            if not await declare_queue(channel, DEAD, passive=True):
+                return
+
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[tuple[Channel, list[Arrival]]]:
         """A channel that holds what there is; leaving gives back what was not settled, in its order."""
@@ -83,6 +94,5 @@ class Cemetery:
                     if refusal.code != _FORBIDDEN:
                         raise
                     raise StoreBusy("another program is reading the dead letters; try again") from refusal
-                await whole.wait()
-                channel.check()
+                await self._all(channel, whole)
             yield channel, arrivals[:count]

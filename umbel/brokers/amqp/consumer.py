@@ -201,14 +201,11 @@ class AmqpConsumer:
             if verdict.kind == "later":
                 route = Route(delivery.queue, delivery.priority or None, verdict.due)
                 follow_ups.append((route, delivery.envelope))
+            elif verdict.kind == "dead":
+                letter = obituary(delivery, verdict.reason or "", self._burials, self._clock.now())
+                follow_ups.append((Route(DEAD), letter))
         if follow_ups:
             await self._outlet.publish(follow_ups)
-        for settlement in standing.values():
-            if settlement.verdict.kind == "dead":
-                head, body = obituary(
-                    settlement.delivery, settlement.verdict.reason or "", self._burials, self._clock.now()
-                )
-                await self._outlet.bury(head, body, DEAD)
         self._let_go(standing)
 
     def _let_go(self, standing: dict[Receipt, Settlement]) -> None:

@@ -6,12 +6,12 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 
-from umbel.brokers.amqp.topology import TOP, ensure_dead, ensure_ladder, ensure_queue, steps
+from umbel.brokers.amqp.topology import DEAD, TOP, ensure_dead, ensure_ladder, ensure_queue, steps
 from umbel.clock import Clock
 from umbel.errors import StoreUnreachable
 from umbel.model import Envelope, Queue, Route
 from umbel.stores.amqp import frames
-from umbel.stores.amqp.channel import Channel, Parcel
+from umbel.stores.amqp.channel import Channel, Parcel, Unroutable
 from umbel.stores.amqp.link import Link
 from umbel.wire.amqp import resent, with_priority
 
@@ -50,12 +50,13 @@ class Outlet:
         """Return when the server has taken all of them for good.
 
         A server that has been there is waited for; what was on its way when the connection was lost is sent again,
-        marked ``umbel_resent``. Raises ``StoreUnreachable`` at once when there never was one, ``StoreRefused`` for what
-        no queue takes.
+        marked ``umbel_resent``. A queue that was removed meanwhile is made again, once. Raises ``StoreUnreachable`` at
+        once when there never was a server, ``StoreRefused`` for what no queue takes.
         """
         deadline = asyncio.get_running_loop().time() + self._patience
         pause = _FIRST_PAUSE
         written = 0
+        again = True
         while True:
             try:
                 channel = await self._ready()
@@ -63,6 +64,13 @@ class Outlet:
                 written = channel.published
                 await channel.publish(parcels)
                 return
+            except Unroutable as refusal:
+                if not again:
+                    raise
+                again = False
+                self._known.clear()
+                messages = [pair for pair in messages if pair[1].id in refusal.ids]
+                continue
             except StoreUnreachable:
                 if not self._link.worked or asyncio.get_running_loop().time() + pause > deadline:
                     raise
@@ -70,19 +78,6 @@ class Outlet:
                     messages = [(route, envelope._replace(head=resent(envelope.head))) for route, envelope in messages]
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE, 2 * pause)
-
-    async def send(self, exchange: str, key: str, head: bytes, body: bytes) -> None:
-        """Publish one message to a place that is known to be there."""
-        channel = await self._ready()
-        await channel.publish([Parcel(self._start(channel, exchange, key), head, body)])
-
-    async def bury(self, head: bytes, body: bytes, key: str) -> None:
-        """Publish one message to the queue of dead letters."""
-        channel = await self._ready()
-        if key not in self._known:
-            await ensure_dead(self._link)
-            self._known.add(key)
-        await channel.publish([Parcel(self._start(channel, "", key), head, body)])
 
     async def declare(self, queue: Queue) -> None:
         """Make sure that the queue is there."""
@@ -103,7 +98,10 @@ class Outlet:
 
     async def _parcel(self, channel: Channel, route: Route, envelope: Envelope) -> Parcel:
         queue = route.queue
-        if queue not in self._known:
+        if queue == DEAD and queue not in self._known:
+            await ensure_dead(self._link)
+            self._known.add(queue)
+        elif queue not in self._known:
             await self.declare(self._queues.get(queue) or Queue(queue))
         # As Celery does: to the queue by its name, unless it is reached by an exchange of its own.
         exchange, key = (route.exchange, route.routing_key or queue) if route.exchange else ("", queue)

@@ -66,17 +66,27 @@ class ChannelRefused(StoreError):
         super().__init__(f"{address}: {code} {text}")
 
 
+class Unroutable(StoreRefused):
+    """No queue takes the messages of these ``ids``; the others of the same call were taken."""
+
+    def __init__(self, text: str, ids: frozenset[str]) -> None:
+        self.ids = ids
+        super().__init__(text)
+
+
 class Batch:
     """Messages that were published together and are not all confirmed yet."""
 
-    __slots__ = ("done", "ids", "left", "refused")
+    __slots__ = ("done", "ids", "left", "refused", "returned")
 
     def __init__(self, count: int, done: asyncio.Future[None], ids: set[str]) -> None:
         self.left = count
         self.done = done
         self.ids = ids
         self.refused: list[str] = []
-        """What the server would not take, and why."""
+        """Why the server would not take some."""
+        self.returned: set[str] = set()
+        """The ids of those that no queue takes."""
 
 
 class Channel:
@@ -203,8 +213,8 @@ class Channel:
     async def publish(self, parcels: Sequence[Parcel]) -> None:
         """Return when the server has taken all of them for good.
 
-        Raises ``StoreRefused`` that names what no queue took or the server rejected, and what ended the connection;
-        then some of them may have been taken.
+        Raises ``Unroutable`` for what no queue takes, ``StoreRefused`` for what the server rejected, and what ended the
+        connection; then some of them may have been taken.
         """
         if not parcels:
             return
@@ -222,7 +232,10 @@ class Channel:
         self.connection.write_all(parts)
         await done
         if batch.refused:
-            raise StoreRefused(f"{self.connection.address}: {'; '.join(batch.refused[:3])}")
+            why = f"{self.connection.address}: {'; '.join(dict.fromkeys(batch.refused))}"
+            if len(batch.refused) == len(batch.returned):
+                raise Unroutable(why, frozenset(batch.returned))
+            raise StoreRefused(why)
 
     def _confirm(self, tag: int, multiple: bool, taken: bool) -> None:
         first = self._confirmed + 1 if multiple else tag
@@ -245,6 +258,7 @@ class Channel:
         for batch in dict.fromkeys(self._unconfirmed.values()):
             if id in batch.ids:
                 batch.refused.append(what)
+                batch.returned.add(id)
                 return
 
     # -- frames that arrive ---------------------------------------------------------------------------------------

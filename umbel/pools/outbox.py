@@ -18,8 +18,8 @@ AT_LATEST = 0.005
 class Outbox:
     """``hand_over(reports, void)`` gets reports in order, and the numbers that were not started.
 
-    ``add``, ``add_void`` and ``pause`` belong to the thread that runs tasks. A second thread, which sleeps while
-    nothing is done, sees to it that the report of a short task does not wait for the end of a long one after it.
+    ``add`` and ``add_void`` belong to the threads that run tasks. One thread more, which sleeps while nothing is done,
+    sees to it that the report of a short task does not wait for the end of a long one after it.
     """
 
     def __init__(self, hand_over: Callable[[list[Any], list[int]], None]) -> None:
@@ -45,7 +45,7 @@ class Outbox:
         self._void.append(number)
 
     def flush(self) -> None:
-        """Hand over what there is. Safe from both threads: each entry is taken by one of them."""
+        """Hand over what there is. Safe from every thread: each entry is taken by one of them."""
         reports = _drained(self._reports)
         void = _drained(self._void)
         self._handed = monotonic()
@@ -61,14 +61,21 @@ class Outbox:
     def _look_after(self) -> None:
         while not self._closed:
             self._awake.wait()
-            waiting = self._reports[0] if self._reports else None
+            waiting = self._first()
             sleep(AT_LATEST)
             if waiting is None and not self._reports:
                 self._awake.clear()
                 if self._reports:
                     self._awake.set()
-            elif self._reports and self._reports[0] is waiting:
+            elif waiting is not None and self._first() is waiting:
                 self.flush()
+
+    def _first(self) -> Any:
+        """The report that has waited longest, or None; another thread may be taking them out."""
+        try:
+            return self._reports[0]
+        except IndexError:
+            return None
 
 
 def _drained(entries: deque[Any]) -> list[Any]:

@@ -15,6 +15,7 @@ from umbel.connected import Connected
 from umbel.declaring import Declare, DeclareBound
 from umbel.errors import ConfigurationError, NotRegistered, UnknownOption
 from umbel.lifecycle import Lifecycle
+from umbel.lifespans import Generating, Lifespans
 from umbel.middleware import Onion
 from umbel.publisher import Publisher
 from umbel.registry import TaskRegistry
@@ -72,6 +73,8 @@ class Umbel(Connected, Lifecycle):
         self.Task: type[Task[..., Any]] = Task
         """The class below which class-based tasks are written."""
         self.publisher = Publisher(self)
+        self.lifespans = Lifespans()
+        """What lives as long as a runner of this app's workers."""
         self._discovered: list[tuple[Iterable[str] | Callable[[], Iterable[str]], str | None]] = []
         self.rehearsal: Rehearsal | None = None
         """Who runs this app's tasks in the process of those that wait for them; ``umbel.testing`` sets it."""
@@ -172,6 +175,11 @@ class Umbel(Connected, Lifecycle):
         """Put one more around every call that is sent and every task that runs, inside those that are there already:
         ``umbel.middleware.Onion.add``."""
         self.middleware.add(middleware)
+
+    def lifespan(self, function: Generating) -> Generating:
+        """Have every runner process run this generator function, sync or async, up to its ``yield`` before the first
+        task, and the rest after the last: ``umbel.lifespans``."""
+        return self.lifespans.add(function)
 
     def send_task(
         self, name: str, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any

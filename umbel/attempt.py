@@ -17,6 +17,16 @@ from umbel.signals import ends, task_prerun
 
 T = TypeVar("T")
 
+
+class Ended(BaseException):
+    """Raised by a ``Call`` that was cut off from outside: how it ended is known, as ``certificate``, and not for the
+    attempt to say."""
+
+    def __init__(self, certificate: Any) -> None:
+        super().__init__(certificate)
+        self.certificate = certificate
+
+
 log.task_context = current.task_context
 
 
@@ -24,6 +34,8 @@ async def attempt(task: Declared, request: Request, message: Message, call: Call
     """Run the task once, with middlewares and handlers. Whatever they raise, ``SystemExit`` too, becomes an outcome.
 
     The message of a retry is the request's, so it has the headers that were added on the way.
+
+    Raises ``Ended``.
     """
     token = current.request.set(request)
     outcome: Outcome
@@ -33,6 +45,8 @@ async def attempt(task: Declared, request: Request, message: Message, call: Call
                 await handlers.starts(task, message, call)
             onion = task.app.middleware
             outcome = Succeeded(await call(onion.around(task, request) if onion.runs else task, message))
+        except Ended:
+            raise
         except Ignore:
             outcome = Ignored()
         except Reject as rejection:

@@ -49,7 +49,14 @@ def test_every_question_can_be_asked(root: Path, tmp_path: Path, interpreter: Ca
     done = bench(root, interpreter("bench"), tmp_path, "--quick", "--json", str(file))
     assert done.returncode == 0, done.stderr
     asked = [answer["question"] for answer in json.loads(file.read_text())["answers"]]
-    assert {"drain, results on", "send one by one", "send 100 at once", "round trip, p50", "CPU, idle"} <= set(asked)
+    assert {
+        "drain, results on",
+        "send one by one",
+        "send 100 at once",
+        "round trip, p50",
+        "CPU, idle",
+        "sleeping, share of the ideal",
+    } <= set(asked)
     assert list(tmp_path.iterdir()) == [file]
 
 

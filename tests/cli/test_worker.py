@@ -200,7 +200,7 @@ def test_a_pid_file_of_a_dead_worker_is_replaced(project: Project) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--pool", "gevnt"], "pool: expected one of 'processes', 'solo', got str 'gevnt'"),
+        (["--pool", "gevnt"], "got str 'gevnt' (did you mean 'gevent'?); correct it there: pool"),
         (["--pool", "solo", "-c", "2"], "the pool solo runs one task at a time"),
         (["-n", "w@%x"], "node name 'w@%x': %x means nothing here"),
         (["-f", "missing/worker.log"], "cannot write the log file"),

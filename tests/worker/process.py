@@ -19,6 +19,14 @@ T = TypeVar("T")
 PATIENCE = 60.0
 """Seconds after which something that must happen has not: far beyond what a loaded machine needs."""
 
+POOLS = ("processes", "threads", "async")
+"""Those that run tasks in child processes."""
+
+
+def twin(name: str, pool: str) -> str:
+    """The task of the shop that does the same as ``name``, and leaves neighbours in this pool alone meanwhile."""
+    return f"a{name}" if pool == "async" else name
+
 
 def wait_until(condition: Callable[[], T], what: str = "") -> T:
     """Give the first truthy answer of ``condition``; fail after ``PATIENCE``."""

@@ -6,27 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+from tests.worker import shop_shared  # noqa: F401  its tasks are this app's too
+from tests.worker.diary import HERE, note, wait_for
 from umbel import Backoff, Ignore, Reject, Retry, Task, Umbel
 from umbel.errors import SoftTimeLimitExceeded
 
 app = Umbel("shop")
-HERE = Path(os.environ["SHOP_FOLDER"])
-
-
-def note(line: str) -> None:
-    """Append a line to the diary, whole, whoever writes at the same time."""
-    with (HERE / "diary").open("a") as diary:
-        diary.write(line + "\n")
-
-
-def wait_for(name: str) -> None:
-    """Return when the test has made the file ``name``."""
-    while not (HERE / name).exists():
-        time.sleep(0.005)
 
 
 @app.task
@@ -274,7 +264,8 @@ def waits_to_retry(self: Task[..., Any]) -> str:
 @app.task(time_limit=0.5)
 def overruns(how: str) -> str:
     """Run beyond the hard limit, in a way that is hard to end."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if how == "child":
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         note(f"child {child.pid}")

@@ -9,9 +9,9 @@ from umbel.worker.board import Board
 def test_a_started_delivery_is_seen_by_the_node() -> None:
     board = Board.make()
     assert board.start(1)
-    assert (board.started, board.finished) == (1, 0)
-    board.finish(1)
-    assert (board.started, board.finished) == (1, 1)
+    assert (board.started, board.running) == (1, [1])
+    board.finish()
+    assert (board.started, board.running) == (1, [])
     board.close()
 
 
@@ -32,7 +32,7 @@ def test_a_killed_process_leaves_what_it_wrote() -> None:
         board.start(7)
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(pid, 0)
-    assert (board.started, board.finished) == (7, 0)
+    assert (board.started, board.running) == (7, [7])
     board.close()
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.worker.process import Shop, alive, wait_until
+from tests.worker.process import POOLS, Shop, alive, twin, wait_until
 from umbel.errors import SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
 
 
@@ -40,31 +40,45 @@ def test_a_limit_of_the_call_beats_the_tasks(shop: Shop) -> None:
     assert shop.get(shop.send("hold", "b", time_limit=600)) == "b"
 
 
-def test_a_limit_of_the_settings_holds_for_all(shop: Shop) -> None:
-    shop.worker("-c", "1", "--set", "task_time_limit=0.3")
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_limit_of_the_settings_holds_for_all(shop: Shop, pool: str) -> None:
+    shop.worker("-P", pool, "-c", "2", "--set", "task_time_limit=0.3")
     with pytest.raises(TimeLimitExceeded):
-        shop.get(shop.send("hold", "a"))
+        shop.get(shop.send(twin("hold", pool), "a"))
 
 
-@pytest.mark.parametrize("pool", ["processes", "solo"])
-def test_a_soft_limit_is_raised_in_the_task_which_may_tidy_up(shop: Shop, pool: str) -> None:
+@pytest.mark.parametrize(
+    ("pool", "name"),
+    [
+        ("processes", "softly"),
+        ("processes", "asoftly"),
+        ("solo", "softly"),
+        ("threads", "softly_busy"),
+        ("threads", "asoftly"),
+        ("async", "softly"),
+        ("async", "asoftly"),
+    ],
+)
+def test_a_soft_limit_is_raised_in_the_task_which_may_tidy_up(shop: Shop, pool: str, name: str) -> None:
     shop.worker("-P", pool)
-    assert shop.get(shop.send("softly", "caught")) == "tidied up"
-    with pytest.raises(SoftTimeLimitExceeded):
-        shop.get(shop.send("softly", "uncaught"))
+    assert shop.get(shop.send(name, "caught")) == "tidied up"
+    with pytest.raises(SoftTimeLimitExceeded, match="soft time limit"):
+        shop.get(shop.send(name, "uncaught"))
     assert shop.get(shop.send("add", 1, 1)) == 2
 
 
-def test_a_swallowed_soft_limit_is_followed_by_the_hard_one(shop: Shop) -> None:
-    shop.worker("-c", "1")
+@pytest.mark.parametrize("pool", ["processes", "async"])
+def test_a_swallowed_soft_limit_is_followed_by_the_hard_one(shop: Shop, pool: str) -> None:
+    shop.worker("-P", pool, "-c", "2")
     with pytest.raises(TimeLimitExceeded):
-        shop.get(shop.send("softly", "swallowed", time_limit=0.6))
+        shop.get(shop.send(twin("softly", pool), "swallowed", time_limit=0.6))
     assert shop.count("caught") == 1
 
 
-def test_a_timed_out_task_runs_again_when_that_was_asked_for(shop: Shop) -> None:
-    shop.worker("-c", "1")
-    assert shop.get(shop.send("again_after_limit")) == "second time"
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_timed_out_task_runs_again_when_that_was_asked_for(shop: Shop, pool: str) -> None:
+    shop.worker("-P", pool, "-c", "2")
+    assert shop.get(shop.send(twin("again_after_limit", pool), time_limit=0.3)) == "second time"
 
 
 def test_one_that_is_never_in_time_is_not_run_for_ever(shop: Shop) -> None:
@@ -91,8 +105,9 @@ def test_a_hard_limit_of_a_call_does_not_end_a_solo_worker(shop: Shop) -> None:
     assert shop.get(result) == "a"
 
 
-def test_a_runner_is_replaced_after_so_many_tasks(shop: Shop) -> None:
-    shop.worker("-c", "1", "--set", "worker_max_tasks_per_child=3")
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_runner_is_replaced_after_so_many_tasks(shop: Shop, pool: str) -> None:
+    shop.worker("-P", pool, "-c", "1" if pool == "processes" else "2", "--set", "worker_max_tasks_per_child=3")
     pids = [shop.get(result) for result in [shop.send("pid") for _ in range(9)]]
     assert sorted(pids.count(pid) for pid in set(pids)) == [3, 3, 3]
 

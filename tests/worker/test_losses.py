@@ -6,13 +6,14 @@ import time
 
 import pytest
 
-from tests.worker.process import Shop, alive, children, wait_until
+from tests.worker.process import POOLS, Shop, alive, children, twin, wait_until
 from umbel.errors import WorkerLostError
 
 
-def test_a_killed_runners_task_runs_again_at_once_on_another(shop: Shop) -> None:
-    shop.worker("-c", "2")
-    result = shop.send("hold", "a")
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_killed_runners_task_runs_again_at_once_on_another(shop: Shop, pool: str) -> None:
+    shop.worker("-P", pool, "-c", "2")
+    result = shop.send(twin("hold", pool), "a")
     victim = shop.pid_of("a")
     os.kill(victim, signal.SIGKILL)
     shop.wait_for_note("start a", 2)
@@ -22,9 +23,10 @@ def test_a_killed_runners_task_runs_again_at_once_on_another(shop: Shop) -> None
     assert (shop.count("start a"), shop.count("end a")) == (2, 1)
 
 
-def test_a_task_acknowledged_early_fails_with_its_runner_and_is_not_run_again(shop: Shop) -> None:
-    shop.worker("-c", "2")
-    result = shop.send("hold_early", "a")
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_task_acknowledged_early_fails_with_its_runner_and_is_not_run_again(shop: Shop, pool: str) -> None:
+    shop.worker("-P", pool, "-c", "2")
+    result = shop.send(twin("hold_early", pool), "a")
     others = [shop.send("add", n, 0) for n in range(10)]
     os.kill(shop.pid_of("a"), signal.SIGKILL)
     with pytest.raises(WorkerLostError, match="SIGKILL"):
@@ -33,24 +35,26 @@ def test_a_task_acknowledged_early_fails_with_its_runner_and_is_not_run_again(sh
     assert shop.count("start a") == 1
 
 
-def test_a_task_that_must_not_run_again_fails_with_its_runner(shop: Shop) -> None:
-    shop.worker("-c", "1")
-    result = shop.send("hold_once", "a")
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_task_that_must_not_run_again_fails_with_its_runner(shop: Shop, pool: str) -> None:
+    shop.worker("-P", pool, "-c", "2")
+    result = shop.send(twin("hold_once", pool), "a")
     os.kill(shop.pid_of("a"), signal.SIGKILL)
     with pytest.raises(WorkerLostError, match="reject_on_worker_lost"):
         shop.get(result)
     assert shop.count("start a") == 1
 
 
-def test_runners_leave_when_their_node_is_killed_and_start_nothing_more(shop: Shop) -> None:
-    worker = shop.worker("-c", "2")
-    results = [shop.send("hold", f"t{n}") for n in range(6)]
+@pytest.mark.parametrize("pool", POOLS)
+def test_runners_leave_when_their_node_is_killed_and_start_nothing_more(shop: Shop, pool: str) -> None:
+    worker = shop.worker("-P", pool, "-c", "2")
+    results = [shop.send(twin("hold", pool), f"t{n}") for n in range(6)]
     shop.wait_for_note("start", 2)
     runners = [pid for pid in worker.tree() if pid != worker.process.pid]
     os.kill(worker.process.pid, signal.SIGKILL)
     wait_until(lambda: not any(map(alive, runners)), "the runners' end")
     assert shop.count("start") == 2
-    shop.worker("-c", "2")
+    shop.worker("-P", pool, "-c", "2")
     shop.go()
     assert [shop.get(result) for result in results] == [f"t{n}" for n in range(6)]
     assert shop.count("end") == 6
@@ -69,14 +73,15 @@ def test_a_runner_that_holds_the_interpreter_keeps_its_claim_until_it_leaves(sho
     assert shop.count("start grip") == 2
 
 
-def test_after_killing_everything_a_new_worker_does_every_task(shop: Shop) -> None:
-    worker = shop.worker("-c", "2")
-    results = [shop.send("hold", f"t{n}") for n in range(100)]
+@pytest.mark.parametrize("pool", POOLS)
+def test_after_killing_everything_a_new_worker_does_every_task(shop: Shop, pool: str) -> None:
+    worker = shop.worker("-P", pool, "-c", "2")
+    results = [shop.send(twin("hold", pool), f"t{n}") for n in range(100)]
     shop.wait_for_note("start", 2)
     worker.kill_tree()
     began = time.monotonic()
     shop.go()
-    shop.worker("-c", "2")
+    shop.worker("-P", pool, "-c", "2")
     assert [shop.get(result) for result in results] == [f"t{n}" for n in range(100)]
     assert time.monotonic() - began < 30, "the promise: a lease at most"
     assert shop.count("start") == 102
@@ -117,8 +122,9 @@ def test_what_a_killed_task_had_started_goes_with_it(shop: Shop) -> None:
     wait_until(lambda: not alive(child), "the end of the task's subprocess")
 
 
-def test_a_handler_that_kills_every_runner_does_not_keep_the_record_from_being_written(shop: Shop) -> None:
-    worker = shop.worker("-c", "1")
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_handler_that_kills_every_runner_does_not_keep_the_record_from_being_written(shop: Shop, pool: str) -> None:
+    worker = shop.worker("-P", pool, "-c", "2")
     result = shop.send("fatal")
     with pytest.raises(WorkerLostError, match="task_max_starts=3"):
         shop.get(result)

@@ -2,11 +2,12 @@
 
 import pytest
 
-from tests.worker.process import Shop, wait_until
+from tests.worker.process import POOLS, Shop, wait_until
 
 
-def test_a_task_is_tried_again_under_its_own_id_until_it_works(shop: Shop) -> None:
-    worker = shop.worker()
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_task_is_tried_again_under_its_own_id_until_it_works(shop: Shop, pool: str) -> None:
+    worker = shop.worker("-P", pool)
     result = shop.send("stubborn", 2)
     assert shop.get(result) == "worked at 2"
     assert shop.diary() == ["try 0", "try 1", "try 2"]
@@ -28,8 +29,9 @@ def test_a_policy_tries_again_by_itself(shop: Shop) -> None:
     assert shop.count("flaky") == 3
 
 
-def test_a_task_acknowledged_early_is_tried_again_too(shop: Shop) -> None:
-    shop.worker()
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_task_acknowledged_early_is_tried_again_too(shop: Shop, pool: str) -> None:
+    shop.worker("-P", pool)
     assert shop.get(shop.send("stubborn_early")) == "worked"
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.process import Shop, Worker, alive, wait_until
+from tests.worker.process import Shop, Worker, alive, twin, wait_until
 from umbel.errors import ConfigurationError, TaskRevokedError
 from umbel.result import AsyncResult
 
@@ -14,10 +14,10 @@ def claimed(shop: Shop) -> bool:
     return shop.app.broker.keeper.size("celery") == 0  # type: ignore[attr-defined,no-any-return]
 
 
-def crammed(shop: Shop, slots: int) -> Worker:
+def crammed(shop: Shop, slots: int, pool: str = "processes") -> Worker:
     """A worker that takes many messages ahead."""
     shop.environ["UMBEL_WORKER_PREFETCH_MULTIPLIER"] = "100"
-    return shop.worker("-c", str(slots))
+    return shop.worker("-P", pool, "-c", str(slots))
 
 
 def assert_revoked(result: AsyncResult[object]) -> None:
@@ -53,9 +53,10 @@ def test_a_retry_that_waits_for_its_time_is_revoked_at_once(shop: Shop) -> None:
     assert claimed(shop)
 
 
-def test_one_that_a_worker_holds_is_revoked_and_not_run_and_one_that_runs_is_left_alone(shop: Shop) -> None:
-    crammed(shop, 2)
-    long, other = shop.send("hold", "long"), shop.send("hold", "other", "never")
+@pytest.mark.parametrize("pool", ["processes", "async"])
+def test_one_that_a_worker_holds_is_revoked_and_not_run_and_one_that_runs_is_left_alone(shop: Shop, pool: str) -> None:
+    crammed(shop, 2, pool)
+    long, other = shop.send(twin("hold", pool), "long"), shop.send(twin("hold", pool), "other", "never")
     shop.wait_for_note("start", 2)
     first, result, last = (shop.send("add", n, 0) for n in range(3))
     wait_until(lambda: claimed(shop))

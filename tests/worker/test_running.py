@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.worker.process import Shop, wait_until
+from tests.worker.process import POOLS, Shop, wait_until
 from umbel.errors import EncodeError, NotRegistered, TaskRevokedError, TimeoutError, WorkerLostError
 
 
-@pytest.mark.parametrize("pool", ["processes", "solo"])
+@pytest.mark.parametrize("pool", [*POOLS, "solo"])
 def test_a_call_comes_back_as_a_result(shop: Shop, pool: str) -> None:
     result = shop.send("add", 4, 4)
     assert (result.state, result.ready(), result.result) == ("PENDING", False, None)
@@ -42,11 +42,23 @@ def test_a_forgotten_result_is_unknown(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "shown"), [("exit", "SystemExit"), ("interrupt", "KeyboardInterrupt"), ("memory", "MemoryError")]
+    ("pool", "name", "kind", "shown"),
+    [
+        ("processes", "raises", "exit", "SystemExit"),
+        ("processes", "raises", "interrupt", "KeyboardInterrupt"),
+        ("processes", "raises", "memory", "MemoryError"),
+        ("processes", "araises", "interrupt", "KeyboardInterrupt"),
+        ("threads", "raises", "exit", "SystemExit"),
+        ("threads", "araises", "interrupt", "KeyboardInterrupt"),
+        ("async", "raises", "interrupt", "KeyboardInterrupt"),
+        ("async", "araises", "exit", "SystemExit"),
+    ],
 )
-def test_a_task_may_raise_what_it_likes_and_the_worker_lives(shop: Shop, kind: str, shown: str) -> None:
-    worker = shop.worker("-c", "1")
-    result = shop.send("raises", kind)
+def test_a_task_may_raise_what_it_likes_and_the_worker_lives(
+    shop: Shop, pool: str, name: str, kind: str, shown: str
+) -> None:
+    worker = shop.worker("-P", pool, "-c", "1" if pool == "processes" else "2")
+    result = shop.send(name, kind)
     wait_until(result.ready)
     assert result.state == "FAILURE"
     assert shown in str(result.traceback)
@@ -76,15 +88,17 @@ def test_bytes_and_other_typed_values_come_back(shop: Shop) -> None:
     assert shop.get(shop.send("returns", "bytes")) == b"\xff\x00"
 
 
-def test_a_task_that_asks_for_it_leaves_no_record(shop: Shop) -> None:
-    shop.worker("-c", "1")
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_task_that_asks_for_it_leaves_no_record(shop: Shop, pool: str) -> None:
+    shop.worker("-P", pool, "-c", "1")
     ignored = shop.send("ignores")
     assert shop.get(shop.send("add", 1, 1)) == 2
     assert not ignored.exists()
 
 
-def test_a_rejected_message_comes_back_once_or_is_a_dead_letter(shop: Shop) -> None:
-    shop.worker("-c", "1")
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_rejected_message_comes_back_once_or_is_a_dead_letter(shop: Shop, pool: str) -> None:
+    shop.worker("-P", pool, "-c", "1")
     assert shop.get(shop.send("rejects", True)) == "second time"
     dropped = shop.send("rejects", False)
     shop.wait_for_note("reject", 3)
@@ -93,8 +107,9 @@ def test_a_rejected_message_comes_back_once_or_is_a_dead_letter(shop: Shop) -> N
     assert shop.count("reject") == 3
 
 
-def test_custom_states_are_seen_while_the_task_runs(shop: Shop) -> None:
-    shop.worker()
+@pytest.mark.parametrize("pool", POOLS)
+def test_custom_states_are_seen_while_the_task_runs(shop: Shop, pool: str) -> None:
+    shop.worker("-P", pool)
     result = shop.send("reports")
     wait_until(lambda: result.state == "HALFWAY")
     assert result.info == {"done": 5}
@@ -102,8 +117,9 @@ def test_custom_states_are_seen_while_the_task_runs(shop: Shop) -> None:
     assert shop.get(result) == "done"
 
 
-def test_a_tracked_task_shows_that_it_has_started(shop: Shop) -> None:
-    shop.worker()
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_tracked_task_shows_that_it_has_started(shop: Shop, pool: str) -> None:
+    shop.worker("-P", pool)
     result = shop.send("tracked")
     wait_until(lambda: result.state == "STARTED")
     assert result.info["hostname"].startswith("umbel@")
@@ -111,8 +127,9 @@ def test_a_tracked_task_shows_that_it_has_started(shop: Shop) -> None:
     assert shop.get(result) == "done"
 
 
-def test_async_tasks_share_one_loop_that_lives_on(shop: Shop) -> None:
-    shop.worker("-c", "1")
+@pytest.mark.parametrize("pool", [*POOLS, "solo"])
+def test_async_tasks_share_one_loop_that_lives_on(shop: Shop, pool: str) -> None:
+    shop.worker("-P", pool, *(["-c", "1"] if pool == "processes" else []))
     loops = {shop.get(shop.send("fetch", "x")).split()[1] for _ in range(3)}
     assert len(loops) == 1
 
@@ -149,8 +166,9 @@ def test_a_task_without_a_trail_names_no_children(shop: Shop) -> None:
     assert sender.children == []
 
 
-def test_handlers_run_in_order_and_their_failures_change_nothing(shop: Shop) -> None:
-    worker = shop.worker()
+@pytest.mark.parametrize("pool", POOLS)
+def test_handlers_run_in_order_and_their_failures_change_nothing(shop: Shop, pool: str) -> None:
+    worker = shop.worker("-P", pool)
     assert shop.get(shop.send("handled", False)) == "value"
     with pytest.raises(ValueError, match="as told"):
         shop.get(shop.send("handled", True))
@@ -273,11 +291,17 @@ def test_a_worker_leaves_the_root_logger_alone(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("poison", "why"),
-    [("exit_process", "exit status 3"), ("read_nowhere", "SIGSEGV"), ("overflow", "SIGSEGV")],
+    ("pool", "poison", "why"),
+    [
+        ("processes", "exit_process", "exit status 3"),
+        ("processes", "read_nowhere", "SIGSEGV"),
+        ("processes", "overflow", "SIGSEGV"),
+        ("threads", "exit_process", "exit status 3"),
+        ("async", "exit_process", "exit status 3"),
+    ],
 )
-def test_losing_a_process_for_good_is_bounded(shop: Shop, poison: str, why: str) -> None:
-    worker = shop.worker("-c", "2")
+def test_losing_a_process_for_good_is_bounded(shop: Shop, pool: str, poison: str, why: str) -> None:
+    worker = shop.worker("-P", pool, "-c", "2")
     neighbours = [shop.send("add", n, 0) for n in range(20)]
     result = shop.send(poison)
     with pytest.raises(WorkerLostError, match=why):

@@ -93,7 +93,7 @@ class Shifted(SystemClock):
 class Nobody:
     """A node that is asked for nothing."""
 
-    def acknowledge(self, number: int) -> None:
+    async def acknowledge(self, number: int) -> None:
         raise AssertionError(number)
 
     def limits(self, number: int, soft: float | None, hard: float | None) -> None:

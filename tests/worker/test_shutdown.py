@@ -7,19 +7,28 @@ import sys
 
 import pytest
 
-from tests.worker.process import PATIENCE, Shop, alive, wait_until
+from tests.worker.process import PATIENCE, POOLS, Shop, alive, twin, wait_until
 from umbel.errors import WorkerLostError
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("whole_group", [False, True], ids=["node", "group"])
+@pytest.mark.parametrize(
+    ("pool", "number", "whole_group"),
+    [
+        ("processes", signal.SIGTERM, False),
+        ("processes", signal.SIGTERM, True),
+        ("processes", signal.SIGINT, False),
+        ("processes", signal.SIGINT, True),
+        ("threads", signal.SIGINT, True),
+        ("async", signal.SIGTERM, True),
+    ],
+)
 def test_one_signal_lets_running_tasks_end_and_gives_the_rest_back(
-    shop: Shop, number: signal.Signals, whole_group: bool
+    shop: Shop, pool: str, number: signal.Signals, whole_group: bool
 ) -> None:
-    worker = shop.worker("-c", "2")
-    running = [shop.send("hold", f"r{n}") for n in range(2)]
+    worker = shop.worker("-P", pool, "-c", "2")
+    running = [shop.send(twin("hold", pool), f"r{n}") for n in range(2)]
     shop.wait_for_note("start", 2)
-    waiting = [shop.send("hold", f"w{n}") for n in range(5)]
+    waiting = [shop.send(twin("hold", pool), f"w{n}") for n in range(5)]
     later = shop.send("add", 1, 1, countdown=3600)
     tree = worker.tree()
     if whole_group:
@@ -33,15 +42,16 @@ def test_one_signal_lets_running_tasks_end_and_gives_the_rest_back(
     assert [result.get(timeout=PATIENCE) for result in running] == ["r0", "r1"]
     assert (shop.count("start"), shop.count("end")) == (2, 2)
     assert not any(alive(pid) for pid in tree)
-    shop.worker("-c", "2")
+    shop.worker("-P", pool, "-c", "2")
     assert [shop.get(result) for result in waiting] == [f"w{n}" for n in range(5)]
     assert shop.count("start") == 7
     assert later.state == "PENDING"
 
 
-def test_after_the_grace_what_still_runs_goes_back(shop: Shop) -> None:
-    worker = shop.worker("-c", "1", "--grace", "0.2")
-    result = shop.send("hold", "a")
+@pytest.mark.parametrize("pool", POOLS)
+def test_after_the_grace_what_still_runs_goes_back(shop: Shop, pool: str) -> None:
+    worker = shop.worker("-P", pool, "-c", "2", "--grace", "0.2")
+    result = shop.send(twin("hold", pool), "a")
     runner = shop.pid_of("a")
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 1
@@ -53,9 +63,12 @@ def test_after_the_grace_what_still_runs_goes_back(shop: Shop) -> None:
     assert shop.get(result) == "a"
 
 
-def test_a_task_acknowledged_early_that_is_cut_off_is_a_failure_and_nobody_waits_for_ever(shop: Shop) -> None:
-    worker = shop.worker("-c", "1", "--grace", "0.2")
-    result = shop.send("hold_early", "a")
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_task_acknowledged_early_that_is_cut_off_is_a_failure_and_nobody_waits_for_ever(
+    shop: Shop, pool: str
+) -> None:
+    worker = shop.worker("-P", pool, "-c", "2", "--grace", "0.2")
+    result = shop.send(twin("hold_early", pool), "a")
     shop.wait_for_note("start a")
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 1
@@ -63,10 +76,11 @@ def test_a_task_acknowledged_early_that_is_cut_off_is_a_failure_and_nobody_waits
         shop.get(result)
 
 
-def test_being_stopped_again_and_again_is_no_death(shop: Shop) -> None:
-    result = shop.send("hold", "a")
+@pytest.mark.parametrize("pool", POOLS)
+def test_being_stopped_again_and_again_is_no_death(shop: Shop, pool: str) -> None:
+    result = shop.send(twin("hold", pool), "a")
     for times in range(1, 6):
-        worker = shop.worker("-c", "1", "--grace", "0")
+        worker = shop.worker("-P", pool, "-c", "2", "--grace", "0")
         shop.wait_for_note("start a", times)
         worker.signal(signal.SIGTERM)
         assert worker.wait() == 1
@@ -75,9 +89,10 @@ def test_being_stopped_again_and_again_is_no_death(shop: Shop) -> None:
     assert shop.get(result) == "a"
 
 
-def test_a_second_signal_gives_everything_back_now(shop: Shop) -> None:
-    worker = shop.worker("-c", "1", "--grace", "600")
-    result = shop.send("hold", "a")
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_second_signal_gives_everything_back_now(shop: Shop, pool: str) -> None:
+    worker = shop.worker("-P", pool, "-c", "2", "--grace", "600")
+    result = shop.send(twin("hold", pool), "a")
     shop.wait_for_note("start a")
     worker.signal(signal.SIGINT)
     worker.wait_for_line("Warm shutdown")
@@ -145,8 +160,9 @@ def test_a_worker_started_by_a_program_needs_no_word_about_logging(shop: Shop) -
         assert process.wait(PATIENCE) == 0
 
 
-def test_an_idle_worker_ends_at_once_and_leaves_no_process(shop: Shop) -> None:
-    worker = shop.worker("-c", "2")
+@pytest.mark.parametrize("pool", POOLS)
+def test_an_idle_worker_ends_at_once_and_leaves_no_process(shop: Shop, pool: str) -> None:
+    worker = shop.worker("-P", pool, "-c", "2")
     tree = worker.tree()
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 0

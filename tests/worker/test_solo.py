@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from umbel.app import Umbel
+from umbel.attempt import drive
 from umbel.errors import UmbelError
 from umbel.model import Delivery, Envelope
 from umbel.worker.runners import Runner
@@ -42,11 +43,11 @@ def test_what_it_hands_over_after_the_end_of_its_node_is_nobodys() -> None:
     runner.board.void(1)
     solo.run([(1, Delivery(Envelope("plain", "a", b"", b""), "queue", "receipt"))])
     solo.stop()
-    solo.serve()
+    solo.serve(lambda: None)
 
 
 def test_nothing_waits_for_an_answer_of_a_node_that_has_ended() -> None:
     solo, _ = abandoned()
     solo.stop()
     with pytest.raises(UmbelError, match="ended before the task was started"):
-        solo.acknowledge(1)
+        drive(solo.acknowledge(1))

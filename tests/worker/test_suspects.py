@@ -16,6 +16,8 @@ from umbel.ports import Mark
 from umbel.worker.holding import Held
 from umbel.worker.suspects import PREFIX, Suspects
 
+SLOTS = {"processes": "1", "solo": "1", "threads": "4", "async": "4"}
+
 
 def supervise(shop: Shop, done: Callable[[], bool], *flags: str) -> None:
     """Start a worker, and another whenever it has died, as a supervisor does, until ``done``."""
@@ -29,14 +31,16 @@ def supervise(shop: Shop, done: Callable[[], bool], *flags: str) -> None:
     wait_until(step, "the end of it all")
 
 
-@pytest.mark.parametrize(("poison", "pool"), [("slay", "processes"), ("exit_process", "solo")])
+@pytest.mark.parametrize(
+    ("poison", "pool"), [("slay", "processes"), ("exit_process", "solo"), ("slay", "threads"), ("slay", "async")]
+)
 def test_a_task_that_takes_the_whole_worker_down_is_started_three_times(shop: Shop, poison: str, pool: str) -> None:
     shop.environ["UMBEL_WORKER_PREFETCH_MULTIPLIER"] = "100"
     if pool == "solo":
         shop._soften()
     result = shop.send(poison)
     good = [shop.send("add", n, 0) for n in range(50)]
-    supervise(shop, lambda: result.ready() and all(other.ready() for other in good), "-P", pool, "-c", "1")
+    supervise(shop, lambda: result.ready() and all(other.ready() for other in good), "-P", pool, "-c", SLOTS[pool])
     with pytest.raises(WorkerLostError, match="3 starts ended without a verdict"):
         result.get(timeout=1)
     assert shop.count("start ") == 3
@@ -44,7 +48,8 @@ def test_a_task_that_takes_the_whole_worker_down_is_started_three_times(shop: Sh
     assert (letter.id, letter.queue) == (result.id, "celery")
     assert "task_max_starts=3" in letter.reason
     assert [other.get(timeout=1) for other in good] == list(range(50))
-    assert shop.count("add") == 50
+    if pool not in ("threads", "async"):  # there, one that ran beside it may not have been settled when all died
+        assert shop.count("add") == 50
     marks = shop.app.broker.keeper.marks  # type: ignore[attr-defined]
     wait_until(lambda: not marks.get([PREFIX + other.id for other in [result, *good]]), "every count's end")
 

@@ -2,53 +2,36 @@
 
 from __future__ import annotations
 
-import signal
-import threading
+import contextvars
 from collections.abc import Callable, Coroutine, Sequence
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from umbel.attempt import drive
-from umbel.errors import SoftTimeLimitExceeded
+from umbel.attempt import Ended, drive
 from umbel.middleware import Runnable
 from umbel.model import Message
 from umbel.pools.outbox import Outbox
+from umbel.pools.pool import Flag, HandOver, Job, Starts, ThreadFlag
+from umbel.pools.soft_signal import SoftSignal
 
 if TYPE_CHECKING:
-    import asyncio
-
-Job = tuple[int, Callable[[], Coroutine[Any, Any, Any]]]
-"""A delivery's number and its life, which raises nothing."""
-
-
-class Starts(Protocol):
-    """Where starts and ends are written down."""
-
-    def start(self, number: int) -> bool: ...
-
-    def finish(self, number: int) -> None: ...
+    from umbel.pools.loop import LoopHere
 
 
 class MainThread:
-    """One delivery at a time. ``put``, ``interrupt`` and ``stop`` may be called from any thread.
+    """One delivery at a time; a ``Pool``. Its loop runs while a coroutine does."""
 
-    ``hand_over(reports, void)`` gets the reports of the deliveries that ended, in order, and the numbers that were
-    not started because they had been taken back.
-    """
+    turn = None
 
-    def __init__(self, starts: Starts, hand_over: Callable[[list[Any], list[int]], None]) -> None:
+    def __init__(self, starts: Starts, hand_over: HandOver) -> None:
         self._starts = starts
         self._hand_over = hand_over
         self._inbox: SimpleQueue[Sequence[Job] | None] = SimpleQueue()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: LoopHere | None = None
         """The loop of ``async def`` tasks; lives as long as the process, so pools of connections can be shared."""
         self._number = 0
         """What is being lived through."""
-        self._inside = 0
-        """The number whose function is being called, else 0; the thread that serves alone sets it."""
-        self._overdue = 0
-        """The number whose soft limit is over; ``interrupt`` alone sets it."""
-        self._serving: threading.Thread | None = None
+        self._soft = SoftSignal()
 
     def put(self, jobs: Sequence[Job]) -> None:
         """Queue some deliveries behind those that wait."""
@@ -59,56 +42,54 @@ class MainThread:
         self._inbox.put(None)
 
     def interrupt(self, number: int) -> None:
-        """Raise ``SoftTimeLimitExceeded`` in the function of ``number``, if that is what is being called.
+        """Raise ``SoftTimeLimitExceeded`` in the function of ``number``, if that is what is being called."""
+        self._soft.interrupt(number)
 
-        Works where ``serve`` has the process's main thread: it takes a signal to end a call that blocks.
-        """
-        self._overdue = number
-        serving = self._serving
-        if serving is threading.main_thread() and serving.ident is not None and self._inside == number:
-            signal.pthread_kill(serving.ident, signal.SIGUSR1)
+    def cancel(self, number: int, ended: Ended, refuse: Callable[[], None]) -> None:
+        """Its process, which runs nothing else, can be killed with it."""
+        refuse()
+
+    def flag(self) -> Flag:
+        """A flag that blocks the thread."""
+        return ThreadFlag()
 
     async def call(self, task: Runnable, message: Message) -> Any:
         """Call the user's function: the one place that does."""
-        self._inside = self._number
+        self._soft.inside = self._number
         try:
             if not task.is_async:
                 return task.run(*message.args, **message.kwargs)
-            if self._loop is None:
-                import asyncio  # a runner of plain functions does without its memory
-
-                self._loop = asyncio.new_event_loop()
-            return self._loop.run_until_complete(task.run(*message.args, **message.kwargs))
+            return self.run(task.run(*message.args, **message.kwargs))
         finally:
-            self._inside = 0
+            self._soft.inside = 0
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run it to its end on the loop."""
+        if self._loop is None:
+            from umbel.pools.loop import LoopHere  # a runner of plain functions does without its memory
+
+            self._loop = self._soft.loop = LoopHere()
+        return self._loop.run(coroutine)
 
     def serve(self) -> None:
         """Run what comes, until ``stop``."""
-        self._serving = threading.current_thread()
-        if self._serving is threading.main_thread() and hasattr(signal, "SIGUSR1"):
-            signal.signal(signal.SIGUSR1, self._raise_soft_limit)
+        self._soft.install()
         outbox = Outbox(self._hand_over)
+        clean = contextvars.copy_context()
         while (jobs := self._inbox.get()) is not None:
             for number, life in jobs:
                 if not self._starts.start(number):
                     outbox.add_void(number)
                     continue
                 self._number = number
-                report = drive(life())
-                self._starts.finish(number)
+                report = clean.copy().run(drive, life())
+                self._starts.finish()
                 outbox.add(report)
             if self._inbox.empty():
                 outbox.flush()
         outbox.close()
-        self._close_loop()
 
-    def _raise_soft_limit(self, signum: int, frame: object) -> None:
-        """The signal's handler: it may come late, and must then raise nothing."""
-        if self._inside and self._inside == self._overdue:
-            self._overdue = 0
-            raise SoftTimeLimitExceeded("the task ran beyond its soft time limit")
-
-    def _close_loop(self) -> None:
+    def close(self) -> None:
+        """End the loop, if there is one."""
         if self._loop is not None:
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import enum
 import math
 import re
@@ -133,7 +134,8 @@ def choice(*words: str, aliases: Mapping[str, str] | None = None, fold: Callable
         word = fold(value.strip())
         word = also.get(word, word)
         if word not in words:
-            raise Unfit
+            near = difflib.get_close_matches(word, [*words, *also], n=1, cutoff=0.5)
+            raise Unfit(f"did you mean {near[0]!r}?" if near else "")
         return word
 
     return Kind(f"one of {', '.join(map(repr, words))}", check, str)

@@ -275,9 +275,11 @@ OPTIONS: dict[str, Option] = _declared(
     # -- worker ---------------------------------------------------------------------------------------------------
     Option(
         "worker_pool",
-        choice("processes", "solo", aliases={"prefork": "processes"}),
+        choice("processes", "threads", "async", "solo", "gevent", "eventlet", aliases={"prefork": "processes"}),
         "processes",
-        "Where tasks run. processes: in child processes; solo: in the worker's own process, one at a time.",
+        "Where tasks run. processes: in child processes, one at a time in each; threads: in the threads of one child "
+        "process; async: on the event loop of one child process; solo: in the worker's own process, one at a time. "
+        "In place of gevent and eventlet there is threads.",
     ),
     Option(
         "worker_concurrency",
@@ -285,7 +287,7 @@ OPTIONS: dict[str, Option] = _declared(
         None,
         "How many tasks run at once.",
         unit="tasks",
-        default_text="the CPUs that the worker may use; 1 for solo",
+        default_text="the CPUs that the worker may use; 100 for async, 1 for solo",
     ),
     Option(
         "worker_queues",

@@ -153,7 +153,7 @@ class OneByOne:
         if self._keeps_results:
             self._store.store([record])
 
-    def acknowledge(self, number: int) -> None:
+    async def acknowledge(self, number: int) -> None:
         """As ``NodeSide.acknowledge``."""
         self._early = True
         self._store.settle(self._holder, [Settlement(self._delivery, ACK)])

@@ -35,8 +35,7 @@ class Alone:
     def serve(self) -> int:
         """Work until stopped; gives the exit status, raises what the node raises."""
         thread = threading.Thread(target=self._run_node, name="umbel-node", daemon=True)
-        thread.start()
-        self._solo.serve()
+        self._solo.serve(thread.start)
         thread.join()
         if self._failure is not None:
             raise self._failure

@@ -9,11 +9,12 @@ from typing import Any
 
 from umbel.app import Umbel
 from umbel.model import ACK, REQUEUE, Settlement
+from umbel.worker.endings import Endings
 from umbel.worker.epitaphs import TRIES, Epitaphs
 from umbel.worker.hearing import Hearing
 from umbel.worker.holding import REVOKED, TERMINATED, TIMED_OUT, Certificate, Held, Holding
 from umbel.worker.limits import Limits
-from umbel.worker.loss import verdict_on_loss
+from umbel.worker.loss import last_start, verdict_on_loss
 from umbel.worker.pace import Pace
 from umbel.worker.recycling import recycling
 from umbel.worker.runners import Runner
@@ -41,6 +42,7 @@ class Fleet:
         epitaphs: Epitaphs,
         pace: Pace,
         on_lost: Callable[[Runner], None],
+        slots: int = 1,
     ) -> None:
         self._app = app
         self._holding = holding
@@ -48,6 +50,8 @@ class Fleet:
         self._epitaphs = epitaphs
         self._pace = pace
         self._on_lost = on_lost
+        self.slots = slots
+        """How many deliveries each runner runs at once."""
         self.runners: dict[int, Runner] = {}
         self.changed = asyncio.Event()
         """Set whenever a runner reported or was lost."""
@@ -59,6 +63,7 @@ class Fleet:
         self.suspects: Suspects | None = None
         """Told when a runner is free and when a suspect has ended; the node sets it."""
         self.limits = Limits(self._soft_limit, self._hard_limit)
+        self._endings = Endings(self.runners, self._recall)
 
     @property
     def unsettled(self) -> int:
@@ -73,7 +78,12 @@ class Fleet:
 
     def feed(self) -> None:
         """Give what waits to the runners that have room, an even share to each; a waiting suspect is left one."""
-        if not self.feeding or not len(self._holding):
+        if not self.feeding:
+            return
+        if self.slots > 1:
+            self._feed_shared()
+            return
+        if not len(self._holding):
             return
         ahead = self._pace.ahead
         left = len(self.runners)
@@ -95,10 +105,48 @@ class Fleet:
                     self._give(runner, self._holding.next(min(room, max(1, share))))
                 left -= 1
 
+    def _feed_shared(self) -> None:
+        """Give what waits to the runner that takes new ones, as its slots become free: no more than those of one, also
+        while another one is being replaced."""
+        busy = self.unsettled
+        for runner in self.runners.values():
+            if not runner.ready or runner.stopping or runner.suspect:
+                continue
+            if self._holding.alone and not runner.assigned and not self.lonely:
+                runner.suspect = True
+                self._give(runner, [self._holding.alone.popleft()])
+                continue
+            room = self.slots - busy
+            if self.suspects is not None and self.suspects.wants:
+                room -= 1
+            elif runner.board.started > runner.seen or not busy:
+                ahead = self._pace.ahead
+                room = room + ahead if room + ahead > ahead // 2 else 0
+            if self._recycling is not None:
+                room = self._recycling.allowed(runner, room)
+            if room > 0 and len(self._holding):
+                self._give(runner, self._holding.next(room))
+                runner.stopping = self._recycling is not None and self._recycling.spent(runner)
+                return
+
+    @property
+    def lonely(self) -> bool:
+        """Whether a delivery that must have no neighbours has a runner with many slots to itself."""
+        return self.slots > 1 and any(runner.suspect for runner in self.runners.values())
+
+    @property
+    def extra(self) -> int:
+        """How many runners more than usual are needed: one where a delivery must have no neighbours, now or next."""
+        return int(self.lonely or bool(self._holding.alone))
+
     def reserve(self, most: int) -> list[int]:
         """Keep up to so many idle runners free of anything else; gives their numbers."""
         if not self.feeding:
             return []
+        if self.slots > 1:
+            free = max(0, self.slots - self.unsettled)
+            open_ones = [each for each in self.runners.values() if each.ready and not (each.stopping or each.suspect)]
+            return [each.number for each in open_ones[:1]] * min(most, free)
         idle = [each for each in self.runners.values() if each.ready and not (each.stopping or each.assigned)]
         chosen = idle[:most]
         for runner in chosen:
@@ -106,18 +154,26 @@ class Fleet:
         return [runner.number for runner in chosen]
 
     def give_alone(self, number: int, held: Held) -> bool:
-        """Give ``held`` to a reserved runner, which gets nothing else until it has reported; False if it is gone."""
+        """Give ``held`` to a reserved runner, which gets nothing else until it has reported; False if it is gone.
+
+        Where a runner has many slots, it gets neighbours unless this is its last start.
+        """
         runner = self.runners.get(number)
         if runner is None or runner.stopping:
             return False
+        if self.slots > 1 and last_start(held, self._app.conf.task_max_starts):
+            held.alone = True
+            self._holding.put_back([held])
+            return True
         self._give(runner, [held])
         return True
 
     def release(self, numbers: Iterable[int]) -> None:
         """These were reserved and are not needed."""
-        for number in numbers:
-            if number in self.runners:
-                self.runners[number].suspect = False
+        if self.slots == 1:
+            for number in numbers:
+                if number in self.runners:
+                    self.runners[number].suspect = False
         self.feed()
 
     def revoke(self, task_id: str, terminate: bool) -> None:
@@ -127,10 +183,10 @@ class Fleet:
             if number is None:
                 continue
             if number > runner.board.started:
-                self._holding.put_back(self.take_back(runner))
+                self._recall(runner)
             if number in runner.assigned:
                 if terminate:
-                    self.end(runner.number, number, Certificate(TERMINATED, "terminated"))
+                    self._endings.end(runner, number, Certificate(TERMINATED, "terminated"))
                 return
         held = self._holding.find(task_id)
         if held is not None and held.certificate is None:
@@ -164,14 +220,17 @@ class Fleet:
             runner.suspect = False
         return taken
 
+    def _recall(self, runner: Runner) -> None:
+        self._holding.put_back(self.take_back(runner))
+
     def unstall(self) -> None:
         """Give what waits behind a long task to whoever is free. Called every ``STALL`` seconds."""
         for runner in self.runners.values():
             started = runner.board.started
             stalled = bool(runner.assigned) and started == runner.seen
             runner.seen = started if runner.assigned else -1
-            if stalled and len(runner.assigned) > 1:
-                self._holding.put_back(self.take_back(runner))
+            if stalled and len(runner.assigned) > runner.slots:
+                self._recall(runner)
                 self._pace.learn(STALL, 1)
         self.feed()
 
@@ -194,6 +253,8 @@ class Fleet:
                 self.limits.watch(runner.number, number, soft, hard)
         elif kind == "heard":
             self.hearing.heard(runner)
+        elif kind == "stubborn":
+            self._endings.stubborn(runner, payload)
         elif kind == "ready":
             runner.ready = True
         self._freed()
@@ -215,16 +276,19 @@ class Fleet:
             if self.limits.any:
                 self.limits.ended(runner.number, report.number)
             if held.suspect:
-                runner.suspect = False
                 self._suspect_ended(held, again=held.certificate is not None and report.verdict == REQUEUE)
             if not held.early:
                 settlements.append(Settlement(held.delivery, report.verdict, report.follow_ups, report.record))
             else:
                 self._settling.follow(report.follow_ups, report.record)
+        if runner.suspect and not runner.assigned:
+            runner.suspect = False
         self.done += len(reports)
         runner.done += len(reports)
         if runner.stopping or (self._recycling is not None and self._recycling.due(runner)):
             self.retire(runner)
+        if runner.doomed:
+            self._endings.reported(runner)
         self._settling.settle(settlements)
         self._pace.learn(seconds, len(reports))
 
@@ -246,9 +310,16 @@ class Fleet:
         """Let it end after what it runs; what it had not started goes to others."""
         if not runner.stopping:
             runner.stopping = True
-            self._holding.put_back(self.take_back(runner))
+            self._recall(runner)
         if not runner.assigned:
             runner.link.stop()
+
+    def retire_one(self) -> None:
+        """Let an idle runner end, for there is one more than is needed."""
+        for runner in self.runners.values():
+            if runner.ready and not (runner.assigned or runner.stopping or runner.suspect):
+                self.retire(runner)
+                return
 
     # -- limits -------------------------------------------------------------------------------------------------
 
@@ -258,21 +329,14 @@ class Fleet:
             runner.link.interrupt(delivery)
 
     def _hard_limit(self, number: int, delivery: int) -> None:
-        self.end(number, delivery, Certificate(TIMED_OUT, "the task ran beyond its hard time limit"))
+        runner = self.runners.get(number)
+        if runner is not None and delivery in runner.assigned:
+            self._endings.end(runner, delivery, Certificate(TIMED_OUT, "the task ran beyond its hard time limit"))
 
     def _too_deaf(self, runner: Runner, why: str) -> None:
-        self._holding.put_back(self.take_back(runner))
+        self._recall(runner)
         runner.link.kill()
         logger.error("Runner %d (pid %d) %s", runner.number, runner.pid, why)
-
-    def end(self, number: int, delivery: int, certificate: Certificate) -> None:
-        """Kill runner ``number`` and settle what it runs so; what it had not started goes to others."""
-        runner = self.runners.get(number)
-        if runner is None or delivery not in runner.assigned:
-            return
-        runner.assigned[delivery].certificate = certificate
-        self._holding.put_back(self.take_back(runner))
-        runner.link.kill()
 
     # -- loss ---------------------------------------------------------------------------------------------------
 
@@ -285,12 +349,12 @@ class Fleet:
         victims = [runner.assigned.pop(number) for number in running]
         for number, held in zip(running, victims, strict=True):
             self.limits.ended(runner.number, number)
-            verdict_on_loss(self._app, held, why)
+            verdict_on_loss(self._app, held, why, neighbours=len(victims) > 1, innocent=runner.doomed)
         for number, held in runner.assigned.items():
             if number > started:
                 break
             held.delivery = held.delivery._replace(redelivered=True)
-            if not victims:  # it ended, and what ended the runner then may have been its report
+            if not victims and not runner.doomed:  # it ended, and what ended the runner then may have been its report
                 verdict_on_loss(self._app, held, why)
         others = list(runner.assigned.values())
         runner.assigned.clear()

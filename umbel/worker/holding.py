@@ -27,10 +27,11 @@ class Held:
     """One delivery in the node's hands.
 
     ``losses`` counts the runners that died while they ran it; ``early`` says that the broker has already forgotten it,
-    ``certificate`` how it is to be settled without running, ``suspect`` that a dead worker may have started it.
+    ``certificate`` how it is to be settled without running, ``suspect`` that a dead worker may have started it,
+    ``alone`` that it must have no neighbours.
     """
 
-    __slots__ = ("certificate", "certified", "delivery", "early", "losses", "suspect")
+    __slots__ = ("alone", "certificate", "certified", "delivery", "early", "losses", "suspect")
 
     def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery
@@ -40,6 +41,7 @@ class Held:
         self.certified = 0
         """How often its certificate was given to a runner."""
         self.suspect = False
+        self.alone = False
 
 
 class Holding:
@@ -47,8 +49,11 @@ class Holding:
 
     def __init__(self) -> None:
         self._waiting: deque[Held] = deque()
+        self.alone: deque[Held] = deque()
+        """Those that must have no neighbours; beside the others, which do not wait for them."""
 
     def __len__(self) -> int:
+        """How many may be handed out to whoever is free."""
         return len(self._waiting)
 
     def take(self, held: Iterable[Held]) -> None:
@@ -57,11 +62,13 @@ class Holding:
 
     def put_back(self, held: Iterable[Held]) -> None:
         """These were handed out and not started: in their order, before all others."""
-        self._waiting.extendleft(reversed(list(held)))
+        for each in reversed(list(held)):
+            lonely = each.alone and each.certificate is None
+            (self.alone if lonely else self._waiting).appendleft(each)
 
     def find(self, task_id: str) -> Held | None:
         """The one of this task, if it waits here."""
-        for held in self._waiting:
+        for held in (*self._waiting, *self.alone):
             if held.delivery.envelope.id == task_id:
                 return held
         return None
@@ -73,6 +80,7 @@ class Holding:
 
     def empty(self) -> list[Held]:
         """All of them, to give back to the broker."""
-        given = list(self._waiting)
+        given = [*self._waiting, *self.alone]
         self._waiting.clear()
+        self.alone.clear()
         return given

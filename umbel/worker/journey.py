@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Protocol
 
 from umbel import handlers
 from umbel.app import Umbel
-from umbel.attempt import attempt, told
+from umbel.attempt import Ended, attempt, told
 from umbel.declared import Declared
 from umbel.errors import NotRegistered, TimeLimitExceeded, WireError, WorkerLostError
 from umbel.handlers import Call
@@ -22,11 +23,13 @@ from umbel.worker.settler import Report, Settler
 
 logger = logging.getLogger("umbel.worker")
 
+Turn = Callable[[int], Awaitable[None]]
+
 
 class NodeSide(Protocol):
     """What a runner asks of its node while a task runs."""
 
-    def acknowledge(self, number: int) -> None:
+    async def acknowledge(self, number: int) -> None:
         """Return when the broker has forgotten the delivery, for tasks that are to run at most once."""
         ...
 
@@ -38,13 +41,23 @@ class NodeSide(Protocol):
 class Journey:
     """Takes deliveries from bytes to a report of how they ended.
 
-    ``call`` calls the user's function; ``settler`` is made where none is given.
+    ``call`` calls the user's function; ``settler`` is made where none is given. ``turn`` is awaited with a delivery's
+    number before its plain function is called, where plain functions take turns.
     """
 
-    def __init__(self, app: Umbel, hostname: str, call: Call, node: NodeSide, settler: Settler | None = None) -> None:
+    def __init__(
+        self,
+        app: Umbel,
+        hostname: str,
+        call: Call,
+        node: NodeSide,
+        settler: Settler | None = None,
+        turn: Turn | None = None,
+    ) -> None:
         self._app = app
         self._hostname = hostname
         self._call = call
+        self._turn = turn
         self._node = node
         app.middleware.check(app.tasks.values())
         self._accept = app.accept_content
@@ -59,7 +72,10 @@ class Journey:
     async def __call__(self, number: int, delivery: Delivery) -> Report:
         """The life of one delivery. The firewall: what escapes is logged, and the delivery becomes a dead letter."""
         try:
-            return await self._live(number, delivery)
+            try:
+                return await self._live(number, delivery)
+            except Ended as end:
+                return await self.certify(number, delivery, end.certificate)
         except Exception as error:
             handlers.internal_error(self._hostname, delivery, error)
             logger.critical(
@@ -88,6 +104,8 @@ class Journey:
         request = Request(message, delivery, hostname=self._hostname)
         if task_received.receivers:
             task_received.send(sender=self._hostname, request=request)
+        if self._turn is not None and not task.is_async:
+            await self._turn(number)
         outcome: Outcome | None = None
         if message.expires is not None or message.eta is not None:
             outcome = admit(message, self._app.clock.now())
@@ -95,7 +113,7 @@ class Journey:
         if outcome is None:
             late = self._acks_late if task.acks_late is None else task.acks_late
             if not late:
-                self._node.acknowledge(number)
+                await self._node.acknowledge(number)
             soft, hard = self._limits(task, message)
             if soft is not None or hard is not None:
                 self._node.limits(number, soft, hard)

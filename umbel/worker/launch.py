@@ -91,7 +91,7 @@ class Launcher:
     async def launch(self, setup: RunnerSetup) -> tuple[int, socket.socket, Board]:
         """Start a runner; gives its pid, the node's end of its socket and the board shared with it."""
         ours, theirs = socket.socketpair()
-        board = Board.make()
+        board = Board.make(setup.slots)
         with theirs:
             try:
                 pid = await self._spawn(setup, theirs, board)

@@ -8,26 +8,34 @@ from umbel.wire import task_v2
 from umbel.worker.holding import LOST, Certificate, Held
 
 
-def verdict_on_loss(app: Umbel, held: Held, why: str) -> None:
+def verdict_on_loss(app: Umbel, held: Held, why: str, *, neighbours: bool = False, innocent: bool = False) -> None:
     """Mark ``held``: to be run again, or certified as FAILURE ``WorkerLostError``.
 
     Run again unless the broker has already forgotten it (early acknowledgement), the task says that it must not be
     (``reject_on_worker_lost=False``), or it has taken ``task_max_starts`` runners with it: then it is a dead
-    letter too.
+    letter too. An ``innocent`` one, whose runner was killed for another, is not counted. With ``neighbours``, nobody
+    knows which of them was to blame, so one whose next start is the last that it has runs alone then.
     """
     if held.certificate is not None:
         return
-    held.losses += 1
+    held.losses += not innocent
     held.delivery = held.delivery._replace(redelivered=True)
     limit: int = app.conf.task_max_starts
     if held.early:
         reason = f"the runner {why} while it ran the task, which is not run again (acks_late is off)"
         held.certificate = Certificate(LOST, reason)
-    elif held.losses >= limit:
+    elif held.losses >= limit and not innocent:
         reason = f"the runner {why}; {held.losses} starts ended without a verdict (task_max_starts={limit})"
         held.certificate = Certificate(LOST, reason, bury=True)
     elif not _run_again(app, held):
         held.certificate = Certificate(LOST, f"the runner {why} while it ran the task (reject_on_worker_lost is off)")
+    else:
+        held.alone = neighbours and last_start(held, limit)
+
+
+def last_start(held: Held, limit: int) -> bool:
+    """Whether another start without a verdict would be the end of one that was lost before."""
+    return 0 < held.losses >= limit - 1
 
 
 def _run_again(app: Umbel, held: Held) -> bool:

@@ -25,13 +25,16 @@ from umbel.worker.revocations import Order, Revocations
 from umbel.worker.runners import Runner
 from umbel.worker.settling import Settling
 from umbel.worker.shutdown import Shutdown
+from umbel.worker.staff import Staff
 from umbel.worker.suspects import Suspects
 
 logger = logging.getLogger("umbel.worker")
 
 _IDLE_TICK = 0.1
-_FALSE_STARTS = 5
 _FLUSH_DEADLINE = 5.0
+
+DEPARTURE = 5.0
+"""Seconds that runners have for what is to be done at their end: lifespans, exit handlers."""
 
 
 class Starter(Protocol):
@@ -58,12 +61,10 @@ class Node:
         self._on_ready = on_ready
         self.shutdown = Shutdown(plan.name)
         self._holding = Holding()
-        self._pace = Pace(plan.multiplier)
+        self._pace = Pace(plan.multiplier, plan.slots)
         self._prefetch = 0
-        self._false_starts = 0
         self._failure: BaseException | None = None
         self._services: list[asyncio.Task[None]] = []
-        self._replacing: set[asyncio.Task[None]] = set()
         self._revocations: Revocations | None = None
         self._suspects: Suspects | None = None
 
@@ -77,14 +78,17 @@ class Node:
             for queue in plan.queues:
                 declared = app.queues.find(queue)
                 await insist(partial(broker.declare, declared), app.conf.broker_connection_max_retries)
-            self._prefetch = self._pace.prefetch(plan.concurrency)
+            self._prefetch = self._pace.prefetch(plan.runners)
             consumer = await broker.consume(plan.queues, self._prefetch)
             stack.push_async_callback(consumer.close)
             self._settling = Settling(broker, consumer, backend)
             self._epitaphs = Epitaphs(app, plan.name, self._settling)
-            self._fleet = Fleet(app, self._holding, self._settling, self._epitaphs, self._pace, self._lost)
+            self._fleet = Fleet(
+                app, self._holding, self._settling, self._epitaphs, self._pace, self._lost, self._plan.slots
+            )
             await self._watch_marks(broker, backend)
             self._starter = self._make_starter(consumer, self._fleet)
+            self._staff = Staff(self._fleet, plan.runners, self._starter.start, self._fail)
             stack.push_async_callback(self._starter.close)
             try:
                 await self._start(consumer)
@@ -113,8 +117,7 @@ class Node:
     async def _start(self, consumer: Consumer) -> None:
         self._writing = asyncio.create_task(self._settling.run())
         await self._starter.open()
-        for _ in range(self._plan.concurrency):
-            await self._starter.start()
+        await self._staff.open()
         while not any(runner.ready for runner in self._fleet.runners.values()):
             await self._wait_for_change(1.0)
             self._starter.tick()
@@ -156,9 +159,10 @@ class Node:
         while True:
             await asyncio.sleep(STALL if self._fleet.unsettled else _IDLE_TICK)
             self._starter.tick()
+            self._staff.tend()
             self._fleet.unstall()
             self._fleet.hearing.tick(self._fleet.runners.values())
-            prefetch = self._pace.prefetch(max(1, self._plan.concurrency))
+            prefetch = self._pace.prefetch(self._plan.runners)
             if not self.shutdown.asked and (prefetch > self._prefetch or prefetch < self._prefetch // 2):
                 self._prefetch = prefetch
                 await consumer.resize(prefetch)
@@ -174,26 +178,7 @@ class Node:
             logger.critical("The worker stops: %s", self._failure)
 
     def _lost(self, runner: Runner) -> None:
-        if self.shutdown.asked:
-            return
-        self._false_starts = 0 if runner.ready else self._false_starts + 1
-        if self._false_starts >= _FALSE_STARTS:
-            self._fail(UmbelError(f"{_FALSE_STARTS} runners in a row ended before they were ready; see their messages"))
-            return
-        task = asyncio.get_running_loop().create_task(self._replace(0.1 * 2**self._false_starts))
-        self._replacing.add(task)
-        task.add_done_callback(self._replaced)
-
-    async def _replace(self, pause: float) -> None:
-        if self._false_starts:
-            await asyncio.sleep(pause)
-        if not self.shutdown.asked:
-            await self._starter.start()
-
-    def _replaced(self, task: asyncio.Task[None]) -> None:
-        self._replacing.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._fail(task.exception() or UmbelError("a runner could not be started"))
+        self._staff.lost(runner)
 
     def _fail(self, error: BaseException) -> None:
         self._failure = self._failure or error
@@ -206,6 +191,7 @@ class Node:
         """Warm: what runs may finish within the grace, the rest goes back. True when nothing had to be cut off."""
         self.shutdown.ask_first()
         systemd.notify(systemd.STOPPING)
+        self._staff.close()
         for service in self._services:
             service.cancel()
         with contextlib.suppress(UmbelError):
@@ -231,12 +217,11 @@ class Node:
             logger.warning("%d task(s) had not ended and are given back", cut)
         if self._suspects is not None:
             with contextlib.suppress(StoreError):  # then the start counts: the next worker is only more careful
-                await self._suspects.forgive(
-                    held.delivery.envelope.id for runner in fleet.runners.values() for held in runner.assigned.values()
-                )
+                await self._suspects.forgive(self._suspects.running)
         for runner in list(fleet.runners.values()):
             self._dismiss(runner)
         await self._flush()
+        await self._wait_for_departures()
         self._writing.cancel()
         return not cut and self.shutdown.stage < 2
 
@@ -251,6 +236,21 @@ class Node:
             for held in self._holding.empty():  # given back by a runner that died or that had been voided too late
                 self._give_back(held)
             await self._wait_for_change(min(left, _IDLE_TICK))
+            self._starter.tick()
+
+    async def _wait_for_departures(self) -> None:
+        """Until the runners that were told to end have done so; not for ever, and not if somebody is in a hurry. A solo
+        runner ends with the worker."""
+        if self._plan.pool == "solo":
+            return
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + DEPARTURE
+        while (
+            any(each.ready for each in self._fleet.runners.values())
+            and self.shutdown.stage < 2
+            and loop.time() < deadline
+        ):
+            await self._wait_for_change(_IDLE_TICK)
             self._starter.tick()
 
     def _dismiss(self, runner: Runner) -> None:

@@ -12,10 +12,21 @@ from umbel.errors import ConfigurationError
 from umbel.settings.options import OPTIONS
 from umbel.worker.origin import Origin, origin_of
 
+SHARED = ("threads", "async")
+"""The pools of one process for all tasks."""
+
+INSTEAD = {"gevent": "threads", "eventlet": "threads"}
+"""What stands in for a pool that there is not."""
+
+ASYNC_CONCURRENCY = 100
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """``grace`` is in seconds; ``log`` are the arguments of ``log.setup``; ``origin`` is None in the pool solo."""
+    """``grace`` is in seconds; ``log`` are the arguments of ``log.setup``; ``origin`` is None in the pool solo.
+
+    ``stands_for`` is the pool that was asked for and that ``pool`` stands in for, or None.
+    """
 
     name: str
     queues: tuple[str, ...]
@@ -25,6 +36,17 @@ class Plan:
     grace: float
     origin: Origin | None
     log: Mapping[str, Any] = field(default_factory=dict)
+    stands_for: str | None = None
+
+    @property
+    def slots(self) -> int:
+        """How many tasks each runner process runs at once."""
+        return self.concurrency if self.pool in SHARED else 1
+
+    @property
+    def runners(self) -> int:
+        """How many runner processes there are."""
+        return self.concurrency // self.slots
 
 
 def _refuse_hard_limits(app: Umbel) -> None:
@@ -53,8 +75,11 @@ def plan_for(
     Raises ``ConfigurationError`` for what cannot be done.
     """
     conf = app.conf
-    chosen: str = conf.worker_pool if pool is None else OPTIONS["worker_pool"].accept(pool, "pool")
+    asked: str = conf.worker_pool if pool is None else OPTIONS["worker_pool"].accept(pool, "pool")
+    chosen = INSTEAD.get(asked, asked)
     wanted: int = conf.worker_concurrency
+    if chosen == "async" and conf.origin("worker_concurrency") == "default":
+        wanted = ASYNC_CONCURRENCY
     if concurrency is not None:
         wanted = OPTIONS["worker_concurrency"].accept(concurrency, "concurrency")
     if chosen == "solo" and concurrency not in (None, 1):
@@ -72,4 +97,5 @@ def plan_for(
         grace=seconds,
         origin=None if chosen == "solo" else (origin or origin_of(app)),
         log=dict(log or {}),
+        stands_for=asked if asked in INSTEAD else None,
     )

@@ -55,6 +55,9 @@ class SocketLink(asyncio.Protocol):
     def interrupt(self, number: int) -> None:
         self._send("soft", number)
 
+    def cancel(self, number: int, certificate: Certificate) -> None:
+        self._send("cancel", (number, tuple(certificate)))
+
     def acknowledged(self, number: int) -> None:
         self._send("acked", number)
 
@@ -98,7 +101,7 @@ class Processes:
         self._number += 1
         number = self._number
         lifeline = self._consumer.lifeline(number) if isinstance(self._consumer, Lifelines) else ""
-        pid, sock, board = await self._launcher.launch(RunnerSetup(number, self._plan.name, lifeline))
+        pid, sock, board = await self._launcher.launch(self._setup(number, lifeline))
         loop = asyncio.get_running_loop()
         runner: Runner
         link = SocketLink(
@@ -106,10 +109,13 @@ class Processes:
             lambda kind, payload: self._fleet.receive(runner, kind, payload),
             lambda: self._ended(runner),
         )
-        runner = Runner(number, pid, link, board, lifeline)
+        runner = Runner(number, pid, link, board, lifeline, self._plan.slots)
         self._by_pid[pid] = (runner, loop.create_future())
         self._fleet.add(runner)
         await loop.create_connection(lambda: link, sock=sock)
+
+    def _setup(self, number: int, lifeline: str) -> RunnerSetup:
+        return RunnerSetup(number, self._plan.name, lifeline, self._plan.pool, self._plan.slots)
 
     def tick(self) -> None:
         """Notice what nobody tells; called now and then."""

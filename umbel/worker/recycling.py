@@ -22,6 +22,10 @@ class Recycling:
             return room
         return min(room, self._tasks - runner.done - len(runner.assigned))
 
+    def spent(self, runner: Runner) -> bool:
+        """Whether it has got all the tasks that it may run."""
+        return self._tasks is not None and runner.done + len(runner.assigned) >= self._tasks
+
     def due(self, runner: Runner) -> bool:
         """Whether it is to end once nothing runs in it."""
         if self._tasks is not None and runner.done >= self._tasks:

@@ -9,13 +9,16 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from umbel import current, log
 from umbel.app import Umbel
+from umbel.attempt import Ended
 from umbel.model import SealedRecord
-from umbel.pools.main_thread import Job, MainThread
+from umbel.pools.choice import make_pool
+from umbel.pools.pool import Flag, Job, Pool, ThreadFlag
 from umbel.worker import frames, hooks
 from umbel.worker.board import Board
 from umbel.worker.holding import Certificate
@@ -28,11 +31,14 @@ NODE_GONE = 71
 
 @dataclass(frozen=True, slots=True)
 class RunnerSetup:
-    """What a runner is told at its start. ``lifeline`` is a file to lock for life, or empty."""
+    """What a runner is told at its start. ``lifeline`` is a file to lock for life, or empty; ``slots`` is how many
+    deliveries it runs at once."""
 
     number: int
     hostname: str
     lifeline: str
+    pool: str
+    slots: int
 
 
 class NodeWire:
@@ -41,9 +47,10 @@ class NodeWire:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._lock = threading.Lock()
-        self._acknowledged = threading.Condition()
-        self._known: set[int] = set()
-        """Numbers whose delivery the broker has forgotten; guarded by the condition."""
+        self._acknowledged: dict[int, Flag] = {}
+        """Those who wait until the broker has forgotten their delivery, by its number."""
+        self.flag: Callable[[], Flag] = ThreadFlag
+        """How they wait; the pool's."""
 
     def send(self, kind: str, payload: Any = None) -> None:
         """Write a frame; a node that is gone ends the process."""
@@ -69,14 +76,13 @@ class NodeWire:
         """Delivery ``number`` starts now, with limits in seconds."""
         self.send("limits", (number, soft, hard))
 
-    def acknowledge(self, number: int) -> None:
+    async def acknowledge(self, number: int) -> None:
         """Return when the broker has forgotten delivery ``number``."""
+        flag = self._acknowledged[number] = self.flag()
         self.send("ack", number)
-        with self._acknowledged:
-            self._acknowledged.wait_for(lambda: number in self._known)
-            self._known.discard(number)
+        await flag.wait()
 
-    def listen(self, pool: MainThread, journey: Journey) -> None:
+    def listen(self, pool: Pool, journey: Journey) -> None:
         """Feed ``pool`` until the node says stop or is gone; then the process leaves at once, whatever it runs."""
         reader = frames.FrameReader()
         while True:
@@ -90,9 +96,7 @@ class NodeWire:
                 if kind == "run":
                     pool.put([_job(journey, number, flat) for number, flat in payload])
                 elif kind == "acked":
-                    with self._acknowledged:
-                        self._known.add(payload)
-                        self._acknowledged.notify_all()
+                    self._acknowledged.pop(payload).set()
                 elif kind == "certify":
                     number, flat, certificate = payload
                     delivery = frames.whole_delivery(flat)
@@ -102,6 +106,10 @@ class NodeWire:
                     self.send("heard")
                 elif kind == "soft":
                     pool.interrupt(payload)
+                elif kind == "cancel":
+                    number, certificate = payload
+                    refuse = functools.partial(self.send, "stubborn", number)
+                    pool.cancel(number, Ended(Certificate(*certificate)), refuse)
                 elif kind == "stop":
                     pool.stop()
 
@@ -111,20 +119,22 @@ def _job(journey: Journey, number: int, flat: tuple[Any, ...]) -> Job:
 
 
 def live(app: Umbel, sock: socket.socket, board: Board, setup: RunnerSetup) -> None:
-    """Be a runner until the node stops it."""
+    """Be a runner until the node stops it; raises ``UmbelError`` when a lifespan of the app cannot begin."""
     lock = hold_lifeline(setup.lifeline)
     ignore_shutdown_signals()
     current.choose(app)
     hooks.starting(app, setup.hostname, {})
     wire = NodeWire(sock)
-    pool = MainThread(board, wire.hand_over)
-    journey = Journey(app, setup.hostname, pool.call, wire)
+    pool = make_pool(setup.pool, setup.slots, board, wire.hand_over)
+    wire.flag = pool.flag
+    journey = Journey(app, setup.hostname, pool.call, wire, turn=pool.turn)
     current.recorder = wire.record
     log.process_name = threading.current_thread().name = f"runner-{setup.number}"
     threading.Thread(target=wire.listen, args=(pool, journey), name="umbel-io", daemon=True).start()
-    with hooks.printing(app), hooks.process(setup.hostname):
+    with hooks.printing(app), hooks.process(setup.hostname), app.lifespans.entered(pool.run):
         wire.send("ready", os.getpid())
         pool.serve()
+    pool.close()
     wire.send("bye")
     if lock is not None:
         os.close(lock)

@@ -25,6 +25,10 @@ class Link(Protocol):
         """The soft limit of this delivery is over."""
         ...
 
+    def cancel(self, number: int, certificate: Certificate) -> None:
+        """Cancel the coroutine of this delivery and settle it so; one that cannot be is answered ``stubborn``."""
+        ...
+
     def acknowledged(self, number: int) -> None:
         """The broker has forgotten this delivery."""
         ...
@@ -49,6 +53,7 @@ class Runner:
         "assigned",
         "board",
         "done",
+        "doomed",
         "given",
         "lifeline",
         "link",
@@ -56,27 +61,31 @@ class Runner:
         "pid",
         "ready",
         "seen",
+        "slots",
         "stopping",
         "suspect",
     )
 
-    def __init__(self, number: int, pid: int, link: Link, board: Board, lifeline: str) -> None:
+    def __init__(self, number: int, pid: int, link: Link, board: Board, lifeline: str, slots: int = 1) -> None:
         self.number = number
         self.pid = pid
         self.link = link
         self.board = board
         self.lifeline = lifeline
+        self.slots = slots
+        """How many deliveries it runs at once."""
         self.assigned: dict[int, Held] = {}
         self.given = 0
         self.done = 0
         self.seen = 0
         self.ready = False
         self.stopping = False
+        self.doomed = False
+        """Whether it is to be killed for one of its deliveries, once the neighbours have ended or had their time."""
         self.suspect = False
         """Whether it runs, or is kept for, a message that a dead worker may have started: it gets nothing else."""
 
     @property
     def running(self) -> list[int]:
-        """The numbers that were started and whose function has not ended."""
-        started, finished = self.board.started, self.board.finished
-        return [number for number in self.assigned if finished < number <= started]
+        """The numbers whose function was started and has not ended, as far as they were not reported."""
+        return sorted(number for number in self.board.running if number in self.assigned)

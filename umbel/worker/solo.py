@@ -48,16 +48,21 @@ class Solo:
         """The node is there; called on its loop."""
         self._fleet = fleet
 
-    def serve(self) -> None:
-        """Run tasks in this thread until the node says stop."""
+    def serve(self, begin: Callable[[], None]) -> None:
+        """Run tasks in this thread until the node, which ``begin()`` starts, says stop.
+
+        Raises ``UmbelError`` when a lifespan of the app cannot begin; then the node was not started.
+        """
         self._in_main_thread = threading.current_thread() is threading.main_thread()
         before = current.recorder
         current.recorder = self._record
         try:
             # on a terminal a debugger may want to speak
             printing = contextlib.nullcontext() if sys.stdout.isatty() else hooks.printing(self._app)
-            with printing, hooks.process(self._hostname):
+            with printing, hooks.process(self._hostname), self._app.lifespans.entered(self._pool.run):
+                begin()
                 self._pool.serve()
+            self._pool.close()
         finally:
             current.recorder = before
             self._board.close()
@@ -104,6 +109,9 @@ class Solo:
     def certify(self, number: int, delivery: Delivery, certificate: Certificate) -> None:
         """Settle this delivery without running it."""
         self._pool.put([(number, functools.partial(self._journey.certify, number, delivery, certificate))])
+
+    def cancel(self, number: int, certificate: Certificate) -> None:
+        """Only where there are neighbours to be kept: a solo runner has none."""
 
     def interrupt(self, number: int) -> None:
         """The soft limit of this delivery is over."""
@@ -154,7 +162,7 @@ class Solo:
         if soft is not None:
             self._send("limits", (number, soft, None))
 
-    def acknowledge(self, number: int) -> None:
+    async def acknowledge(self, number: int) -> None:
         """Return when the broker has forgotten delivery ``number``; raises ``UmbelError`` if the node ends before."""
         self._send("ack", number)
         with self._gate:

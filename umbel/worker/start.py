@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from umbel.worker.node import Node
 from umbel.worker.origin import Origin
 from umbel.worker.plan import Plan, plan_for
 from umbel.worker.processes import Processes
+
+logger = logging.getLogger("umbel.worker")
 
 
 def run(
@@ -51,6 +54,10 @@ def run(
     given = {option: value for option, value in asked.items() if value is not None}
     hooks.starting(app, ids.node_name(name), given)
     plan = plan_for(app, **given, name=name, origin=origin, log=log)
+    if plan.stands_for is not None:
+        logger.warning(
+            "There is no pool %r: the pool %r runs the tasks, each in a thread of its own", plan.stands_for, plan.pool
+        )
     app.middleware.check(app.tasks.values())
     if on_plan is not None:
         on_plan(plan)

@@ -26,10 +26,11 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 
 class Runners(Protocol):
-    """Where suspects are run: each alone in its runner."""
+    """Where suspects are run: each alone in its runner, or, where runners have many slots, alone at its last start."""
 
     def reserve(self, most: int) -> list[int]:
-        """Keep up to so many idle runners free of anything else; gives their numbers."""
+        """Keep up to so many idle runners free of anything else; gives their numbers. A runner with many slots that are
+        free is named as many times."""
         ...
 
     def give_alone(self, number: int, held: Held) -> bool:
@@ -65,6 +66,11 @@ class Suspects:
         """Whether those that wait may not start before one that runs has ended."""
         self._ended: list[str] = []
         self._wake = asyncio.Event()
+
+    @property
+    def running(self) -> list[str]:
+        """The ids of those that were handed out and have not come to a verdict."""
+        return list(self._running)
 
     @property
     def wants(self) -> bool:

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import drain, importing, many, send, standing, trip
+from bench import drain, importing, many, send, sleeping, standing, trip
 from bench.harness import Answer, Bench
 from bench.processes import Stuck
 from bench.table import table
@@ -29,6 +29,7 @@ QUESTIONS: dict[str, Callable[[Bench], list[Answer]]] = {
     "many": many.ask,
     "trip": trip.ask,
     "standing": standing.ask,
+    "sleeping": sleeping.ask,
     "importing": importing.ask,
 }
 

@@ -22,6 +22,8 @@ HOME = Path(os.environ.get("BENCH_HOME", "."))
 RESULTS = os.environ.get("BENCH_RESULTS") == "1"
 PAUSE = float(os.environ.get("BENCH_PAUSE", "0.005"))
 WARM_UP = 50
+NAP = 0.02
+"""Seconds that a sleeping task waits."""
 
 
 class Peer(Protocol):
@@ -45,6 +47,12 @@ class Peer(Protocol):
     def mark(self) -> None:
         """Send a call of a function that calls ``stamp``."""
 
+    SLEEPING_COMMAND: list[str]
+    """Starts a worker in which a hundred tasks may wait at once."""
+
+    def call_sleeping(self, count: int) -> None:
+        """Send many calls of a function that waits for ``NAP`` seconds."""
+
 
 def stamp() -> None:
     """Note that this moment was reached; the harness waits for the file."""
@@ -63,6 +71,18 @@ def fill(peer: Peer, before: int, after: int) -> None:
     peer.call_many(range(before))
     peer.mark()
     peer.call_many(range(after))
+
+
+def sleepers(peer: Peer) -> list[str]:
+    """The command line of the worker whose tasks wait."""
+    return peer.SLEEPING_COMMAND
+
+
+def lull(peer: Peer, before: int, after: int) -> None:
+    """As ``fill``, with tasks that wait."""
+    peer.call_sleeping(before)
+    peer.mark()
+    peer.call_sleeping(after)
 
 
 def drained(peer: Peer) -> float:
@@ -103,7 +123,7 @@ def timed(act: Callable[[], object], count: int, warm_up: int = WARM_UP) -> list
 
 VERBS: dict[str, Callable[..., Any]] = {
     verb.__name__: verb
-    for verb in (worker, fill, drained, send, trip, many)  # what the harness may ask for
+    for verb in (worker, sleepers, fill, lull, drained, send, trip, many)  # what the harness may ask for
 }
 
 

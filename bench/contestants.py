@@ -52,9 +52,9 @@ class Contestant:
             finally:
                 child.kill()
 
-    def worker(self) -> Tree:
-        """A worker, started."""
-        return Tree(self.ask("worker"), self._environment(), self.home / "worker.log")
+    def worker(self, kind: str = "worker") -> Tree:
+        """A worker, started; ``kind`` is the client's word for its command line."""
+        return Tree(self.ask(kind), self._environment(), self.home / "worker.log")
 
     def await_stamp(self, tree: Tree) -> float:
         """When the task that stamps was run, on the monotonic clock; the next one stamps anew."""

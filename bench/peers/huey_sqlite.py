@@ -9,6 +9,7 @@ periodic tasks runs.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,11 +38,24 @@ def call_many(numbers: Sequence[int]) -> None:
         call(number)
 
 
+@huey.task()  # type: ignore[untyped-decorator]
+def nap() -> None:
+    """It has no coroutines, and waits in a thread."""
+    time.sleep(client.NAP)
+
+
+def call_sleeping(count: int) -> None:
+    """One by one."""
+    for _ in range(count):
+        nap()
+
+
 def fetch(handle: Any) -> Any:
     """Its own wait, with the shortest pauses."""
     return handle.get(blocking=True, backoff=1, max_delay=client.PAUSE)
 
 
-COMMAND = [sys.executable, "-m", "huey.bin.huey_consumer", "bench.peers.huey_sqlite.huey", "--quiet", "--no-periodic"]
-COMMAND += ["--workers=2", "--worker-type=process"]
-COMMAND += [f"--delay={client.PAUSE}", f"--max-delay={client.PAUSE}", "--backoff=1"]
+_HUEY = [sys.executable, "-m", "huey.bin.huey_consumer", "bench.peers.huey_sqlite.huey", "--quiet", "--no-periodic"]
+_HUEY += [f"--delay={client.PAUSE}", f"--max-delay={client.PAUSE}", "--backoff=1"]
+COMMAND = [*_HUEY, "--workers=2", "--worker-type=process"]
+SLEEPING_COMMAND = [*_HUEY, "--workers=100", "--worker-type=thread"]

@@ -5,6 +5,7 @@ Without results its task says ``ignore_result``; the worker's log is held down t
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Sequence
 
@@ -32,6 +33,17 @@ def call_many(numbers: Sequence[int]) -> None:
     echo.delay_many([(number,) for number in numbers])
 
 
+@app.task
+async def nap() -> None:
+    """Waits without a thread of its own."""
+    await asyncio.sleep(client.NAP)
+
+
+def call_sleeping(count: int) -> None:
+    """All of them in one write."""
+    nap.delay_many([()] * count)
+
+
 def fetch(result: AsyncResult[int]) -> int:
     """The plain wait."""
     return result.get(timeout=30)
@@ -39,3 +51,4 @@ def fetch(result: AsyncResult[int]) -> int:
 
 COMMAND = [sys.executable, "-m", "umbel", "worker", "--app", "bench.peers.umbel_sqlite", "--concurrency", "2"]
 COMMAND += ["--loglevel", "WARNING", "--quiet"]
+SLEEPING_COMMAND = [*COMMAND, "--pool", "async", "--concurrency", "100"]

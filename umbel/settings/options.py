@@ -107,6 +107,7 @@ OPTIONS: dict[str, Option] = _declared(
         optional(whole(0)),
         100,
         "How often in a row a worker tries to reach its broker before it ends. None: without end.",
+        unit="attempts",
     ),
     Option(
         "task_publish_retry",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -33,8 +33,10 @@ class OneByOne:
     It claims, decodes, admits, runs and settles by the worker's own code. Time limits are not kept: nobody watches.
     """
 
-    def __init__(self, app: Umbel, store: MemoryStore) -> None:
+    def __init__(self, app: Umbel, store: MemoryStore, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._app = app
+        self._loop = loop
+        """The test's own loop, where the test runs on one; lifespans that are ``async def`` live there then."""
         self._store = store
         self._keeps_results = app.result_url is not None
         self._holder = Holder(())
@@ -49,13 +51,23 @@ class OneByOne:
 
     @contextmanager
     def living(self) -> Iterator[None]:
-        """The life of this worker; its loop ends last."""
+        """The life of this worker, with the lifespans of its app; its loop ends last."""
         try:
-            with hooks.process(HOSTNAME):
+            with hooks.process(HOSTNAME), self._app.lifespans.entered(self._wait_for):
                 yield
         finally:
             if self._runner is not None:
                 self._runner.close()
+
+    def _wait_for(self, work: Coroutine[Any, Any, Any]) -> Any:
+        if self._loop is not None:
+            return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        return self._own_loop().run(work)
+
+    def _own_loop(self) -> asyncio.Runner:
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        return self._runner
 
     def run_next(self) -> Ran | None:
         """Run what is to be run next in this thread; None when nothing is due."""
@@ -170,10 +182,8 @@ class OneByOne:
             return await asyncio.to_thread(task.run, *message.args, **message.kwargs)
         if not task.is_async:
             return task.run(*message.args, **message.kwargs)
-        if self._runner is None:
-            self._runner = asyncio.Runner()
         work = task.run(*message.args, **message.kwargs)
-        return self._runner.run(work, context=contextvars.copy_context())
+        return self._own_loop().run(work, context=contextvars.copy_context())
 
 
 HOSTNAME = node_name("testing@%h")

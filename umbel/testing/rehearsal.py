@@ -58,6 +58,7 @@ class Rehearsal:
     def __init__(self, app: Umbel, now: datetime | None, settings: dict[str, Any]) -> None:
         self._app = app
         self._settings = settings
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._clock = VirtualClock((now or datetime.fromtimestamp(app.clock.now(), UTC)).timestamp())
         self._stack = ExitStack()
         self._lock = threading.Lock()
@@ -75,7 +76,7 @@ class Rehearsal:
             stack.enter_context(borrowed(self._app, "running(app)", url, self._settings, self._clock))
             self._store = MemoryStore.named(name_of(url), self._app.conf)
             self._store.use_clock(self._clock)
-            self._worker = OneByOne(self._app, self._store)
+            self._worker = OneByOne(self._app, self._store, self._loop)
             stack.enter_context(self._worker.living())
             stack.callback(setattr, self._app, "rehearsal", None)
             self._app.rehearsal = self
@@ -92,6 +93,7 @@ class Rehearsal:
             raise UmbelError("crash_worker() was called, and no task was run after it: nothing was tested by it")
 
     async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
         return await asyncio.to_thread(self.__enter__)
 
     async def __aexit__(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
@@ -252,3 +253,50 @@ class Withdraws(Protocol):
         ``record_of`` is quick, touches no store and may be called from any thread.
         """
         ...
+
+
+class Inbox(Protocol):
+    """Where one who asks over a bus gets the answers."""
+
+    address: str
+    """What an answer is sent to."""
+
+    async def next(self, seconds: float) -> Envelope | None:
+        """The next answer; None when none comes in that time. Raises ``StoreError`` when none can come any more."""
+        ...
+
+
+class Bus(Protocol):
+    """Carries small messages to every node that listens at the moment, and answers back. It keeps nothing.
+
+    ``form`` is the envelope layout that it moves.
+    """
+
+    form: str
+
+    async def send(self, command: Envelope) -> bool:
+        """Hand it to all that listen; gives whether anybody does. Raises ``StoreError``."""
+        ...
+
+    def hear(self, node: str) -> AsyncGenerator[list[Envelope], None]:
+        """What is sent from now on, in lists; never ends, and never raises because of a server that is away.
+
+        An empty list says that it listens from now on: the first one, and one each time after something may have been
+        missed.
+        """
+        ...
+
+    async def reply(self, address: str, answer: Envelope) -> None:
+        """Send an answer to the inbox of that address; one that is gone is no error."""
+        ...
+
+    def inbox(self) -> AbstractAsyncContextManager[Inbox]:
+        """A place for answers, for as long as it is entered."""
+        ...
+
+
+@runtime_checkable
+class HasBus(Protocol):
+    """A broker with a bus, which can be used while the broker is entered."""
+
+    bus: Bus

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from umbel.model import Delivery, Envelope, Queue, Route, SealedRecord, Settlement
-from umbel.ports import DeadLetter, QueueSize, ResultBackend
+from umbel.ports import Bus, DeadLetter, QueueSize, ResultBackend
 from umbel.stores.declaring import declared
 from umbel.stores.memory import Holder, MemoryStore, name_of
 from umbel.stores.memory_marks import OffersMarks
@@ -26,6 +26,7 @@ class MemoryBroker(OffersMarks):
 
     def __init__(self, url: str, settings: Any = None) -> None:
         self.keeper = MemoryStore.named(name_of(url), settings)
+        self.bus: Bus = self.keeper.bus
         self.publish_now = self.keeper.publish
         """As ``publish``, from any thread, inside or outside the context manager."""
 

@@ -19,6 +19,7 @@ from umbel.model import Delivery, Envelope, Route, SealedRecord, Settlement, Ver
 from umbel.ports import QueueSize
 from umbel.settings.masking import mask_url
 from umbel.stores import memory_dead
+from umbel.stores.memory_bus import MemoryBus
 from umbel.stores.memory_dead import MemoryDead
 from umbel.stores.memory_marks import MemoryMarks
 
@@ -81,6 +82,7 @@ class MemoryStore:
         self._expiries: list[tuple[float, str]] = []
         self.dead = MemoryDead(lambda: self.clock.now(), self._dead_for, self._most_dead)
         self.marks = MemoryMarks(lambda: self.clock.now())
+        self.bus = MemoryBus()
         self._holders: weakref.WeakSet[Holder] = weakref.WeakSet()
         """Those that may hold something."""
         self._bells: set[Callable[[], None]] = set()

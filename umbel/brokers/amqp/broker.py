@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from umbel.brokers.amqp.bus import AmqpBus
 from umbel.brokers.amqp.cemetery import Cemetery
 from umbel.brokers.amqp.consumer import AmqpConsumer
 from umbel.brokers.amqp.outlet import Outlet
 from umbel.brokers.amqp.topology import GONE
 from umbel.clock import SystemClock
 from umbel.model import Envelope, Queue, Route
-from umbel.ports import DeadLetter
+from umbel.ports import Bus, DeadLetter
 from umbel.stores.amqp.address import addresses
 from umbel.stores.amqp.channel import ChannelRefused
 from umbel.stores.amqp.entities import declare_queue, purge_queue
@@ -35,6 +36,7 @@ class AmqpBroker:
         self._addresses = addresses(url)
         self._settings: Mapping[str, Any] = settings
         self.clock = SystemClock()
+        self.bus: Bus = AmqpBus(self._addresses, lambda: self.link)
         self._link: Link | None = None
         self._outlet: Outlet | None = None
 

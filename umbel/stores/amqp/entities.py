@@ -14,24 +14,38 @@ _NOTHING: Mapping[str, Any] = {}
 
 
 async def declare_queue(
-    channel: Channel, name: str, *, passive: bool = False, arguments: Mapping[str, Any] = _NOTHING
+    channel: Channel,
+    name: str,
+    *,
+    passive: bool = False,
+    fleeting: bool = False,
+    arguments: Mapping[str, Any] = _NOTHING,
 ) -> int:
     """Make a durable queue, or with ``passive`` ask for it; gives how many messages are ready there.
+
+    A ``fleeting`` one goes with the last of its consumers, and with the server.
 
     Raises ``ChannelRefused``: 404 for one that is not there, 406 for one that is otherwise, 405 for one that is
     exclusive to another connection.
     """
     declare = method(
-        commands.Queue.Declare, queue=name, passive=passive, durable=not passive, arguments=dict(arguments)
+        commands.Queue.Declare,
+        queue=name,
+        passive=passive,
+        durable=not passive and not fleeting,
+        auto_delete=fleeting,
+        arguments=dict(arguments),
     )
     answer = await channel.call(declare, commands.Queue.DeclareOk)
     return int(answer.message_count)
 
 
-async def declare_exchange(channel: Channel, name: str, kind: str, arguments: Mapping[str, Any] = _NOTHING) -> None:
-    """Make a durable exchange; raises ``ChannelRefused`` as ``declare_queue``."""
+async def declare_exchange(
+    channel: Channel, name: str, kind: str, arguments: Mapping[str, Any] = _NOTHING, *, durable: bool = True
+) -> None:
+    """Make an exchange; raises ``ChannelRefused`` as ``declare_queue``."""
     declare = method(
-        commands.Exchange.Declare, exchange=name, exchange_type=kind, durable=True, arguments=dict(arguments)
+        commands.Exchange.Declare, exchange=name, exchange_type=kind, durable=durable, arguments=dict(arguments)
     )
     await channel.call(declare, commands.Exchange.DeclareOk)
 

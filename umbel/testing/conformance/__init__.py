@@ -17,6 +17,7 @@ import pytest
 pytest.register_assert_rewrite(
     "umbel.testing.conformance.backend",
     "umbel.testing.conformance.broker",
+    "umbel.testing.conformance.bus",
     "umbel.testing.conformance.consumer",
     "umbel.testing.conformance.dead_letters",
     "umbel.testing.conformance.keeping",

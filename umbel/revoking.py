@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
-from umbel.errors import ConfigurationError, TaskRevokedError
+from umbel import plug
+from umbel.bus import ask, bus_of, tell
+from umbel.errors import ConfigurationError, StoreError, StoreUnreachable, TaskRevokedError
 from umbel.model import Envelope, Record, SealedRecord, State
-from umbel.ports import Mark, Marks, Withdraws
+from umbel.ports import Bus, Mark, Marks, Withdraws
+from umbel.settings.home import sqlite_url
 from umbel.wire import results
+from umbel.wire.control import Command
 from umbel.wire.marking import life_of
 from umbel.wiring import App
+
+logger = logging.getLogger("umbel.revoking")
 
 PREFIX = "revoked:"
 """A mark of this name and a task id says that the task is not to run."""
 
 KEPT = 30 * 86400.0
 """Seconds for which a revocation is remembered: a message that comes later runs."""
+
+PATIENCE = 2.0
+"""Seconds in which one node at least must say that it has heard of a revocation."""
+
+STATE_FILE = "state.db"
+"""In ``worker_state_dir``: what the workers of this machine remember where no store does it for all."""
 
 
 def revoke(app: App, task_ids: str | Iterable[str], *, terminate: bool = False) -> None:
@@ -28,8 +43,9 @@ def revoke(app: App, task_ids: str | Iterable[str], *, terminate: bool = False) 
     its process is killed with whatever it has started, and it is REVOKED. One that has ended stays as it ended. An
     id that nobody has sent yet is remembered for 30 days.
 
-    Raises ``ConfigurationError`` when the broker and the result store keep no marks, ``StoreError`` when the store
-    cannot be reached.
+    Where neither broker nor result store keeps marks, and the broker has a bus, the workers that live remember it, each
+    in ``worker_state_dir``; when none answers it is kept in that folder here, with a warning. Raises
+    ``ConfigurationError`` where there is neither, ``StoreError`` when broker or store cannot be reached.
     """
     from umbel import bridge
 
@@ -49,38 +65,94 @@ def revoke(app: App, task_ids: str | Iterable[str], *, terminate: bool = False) 
 
 
 async def _revoke(app: App, ids: Sequence[str], terminate: bool) -> None:
-    now = app.clock.now()
-    value = json.dumps({"terminate": terminate})
-    # the mark first: a message that is claimed while it is withdrawn then meets a worker that knows
-    await marks_of(app).put_marks([Mark(PREFIX + task_id, value, now + KEPT) for task_id in ids])
-    broker = app.broker
-    if isinstance(broker, Withdraws):
-        conf = app.conf
-        expires = now + conf.result_expires if conf.result_expires else None
-        done = datetime.fromtimestamp(now, app.timezone)
-        error = TaskRevokedError("revoked")
-        serializer, extended = conf.result_serializer, conf.result_extended
-
-        def record_of(envelope: Envelope) -> SealedRecord:
-            return results.seal(
-                Record(id=envelope.id, state=State.REVOKED, value=error, date_done=done, life=life_of(envelope)),
-                serializer=serializer,
-                extended=extended,
-                expires=expires,
+    kept, bus = find_marks(app), bus_of(app)
+    # As Celery's clients write it; the signal is for Celery's workers.
+    command = Command("revoke", {"task_id": list(ids), "terminate": terminate, "signal": "SIGTERM"})
+    if kept is None:
+        if bus is None:
+            raise ConfigurationError(
+                "neither the broker nor the result store keeps marks, which revoking needs: set result_backend to one "
+                "that does, for example 'sqlite:///results.db'"
             )
+        await _spread(app, bus, command)
+        return
+    # the mark first: a message that is claimed while it is withdrawn then meets a worker that knows
+    await kept.put_marks(marks_for(ids, terminate, app.clock.now()))
+    if bus is not None:
+        try:
+            await tell(app, bus, command)
+        except StoreError as error:  # it is durable, and umbel's workers read the marks
+            logger.warning("Only workers that share the store hear of what is revoked now: %s", error)
+    await _withdraw(app, ids)
 
-        records = await broker.withdraw(ids, record_of)
-        if records and app.result_url not in (None, conf.broker_url):
-            await app.backend.store(records)
+
+def marks_for(ids: Iterable[str], terminate: bool, now: float) -> list[Mark]:
+    """The marks by which workers know that these tasks are revoked since the unix time ``now``."""
+    return [mark_for(task_id, terminate, now + KEPT) for task_id in ids]
 
 
-def marks_of(app: App) -> Marks:
-    """Where this app keeps marks: the broker's store, else the result store. Raises ``ConfigurationError``."""
+def mark_for(task_id: str, terminate: bool, expires: float) -> Mark:
+    """The mark that says so until the unix time ``expires``."""
+    return Mark(PREFIX + task_id, json.dumps({"terminate": terminate}), expires)
+
+
+async def _spread(app: App, bus: Bus, command: Command) -> None:
+    """Return when a node has it for good, or this machine."""
+    answers = await ask(app, bus, command, timeout=PATIENCE, limit=1)
+    if any(isinstance(answer, dict) and "ok" in answer for answer in answers.values()):
+        return
+    place = state_url(app.conf)
+    try:
+        async with marks_at(place, app.conf) as here:
+            await here.put_marks(
+                marks_for(command.arguments["task_id"], command.arguments["terminate"], app.clock.now())
+            )
+    except (StoreError, ConfigurationError) as error:
+        raise StoreUnreachable(
+            f"no worker has heard that the tasks are revoked, nor can it be kept: {error}"
+        ) from error
+    logger.warning("No worker answers: only those that are started here will know what is revoked (%s)", place)
+
+
+async def _withdraw(app: App, ids: Sequence[str]) -> None:
+    broker = app.broker
+    if not isinstance(broker, Withdraws):
+        return
+    conf = app.conf
+    now = app.clock.now()
+    expires = now + conf.result_expires if conf.result_expires else None
+    done = datetime.fromtimestamp(now, app.timezone)
+    error = TaskRevokedError("revoked")
+    serializer, extended = conf.result_serializer, conf.result_extended
+
+    def record_of(envelope: Envelope) -> SealedRecord:
+        return results.seal(
+            Record(id=envelope.id, state=State.REVOKED, value=error, date_done=done, life=life_of(envelope)),
+            serializer=serializer,
+            extended=extended,
+            expires=expires,
+        )
+
+    records = await broker.withdraw(ids, record_of)
+    if records and app.result_url not in (None, conf.broker_url):
+        await app.backend.store(records)
+
+
+def find_marks(app: App) -> Marks | None:
+    """Where this app keeps marks for all: the broker's store, else the result store, else nowhere."""
     if isinstance(app.broker, Marks):
         return app.broker
     if app.result_url is not None and isinstance(app.backend, Marks):
         return app.backend
-    raise ConfigurationError(
-        "neither the broker nor the result store keeps marks, which revoking needs: set result_backend to one that "
-        "does, for example 'sqlite:///results.db'"
-    )
+    return None
+
+
+def state_url(conf: Mapping[str, Any], folder: str | None = None) -> str:
+    """Where the workers of this machine keep marks: the file in ``folder``, else in ``worker_state_dir``."""
+    chosen = Path(folder or conf["worker_state_dir"]).expanduser()
+    return sqlite_url(chosen.absolute() / STATE_FILE)
+
+
+def marks_at(url: str, conf: Mapping[str, Any]) -> Any:
+    """A store of that URL, to be entered, that is used for its marks alone."""
+    return plug.backend_class(url)(url, conf)

@@ -37,6 +37,7 @@ def serve(
     grace: float | None,
     hostname: str | None,
     pidfile: Path | None,
+    state_dir: str | None = None,
     quiet: bool,
     reload: bool,
     **logging: Any,
@@ -69,6 +70,7 @@ def serve(
             "grace": _GRACE_OF_RELOADS if grace is None and reload else grace,
             "origin": Origin(found.module, found.attribute),
             "log": log_as,
+            "state_dir": state_dir,
         }
 
         def begin(plan: Plan) -> None:

@@ -100,6 +100,12 @@ def names(ctx: click.Context, parameter: click.Parameter, values: Sequence[str])
     section=_PROCESS,
     help="Where to keep the process's number. Another living process's file is refused, a dead one's replaced.",
 )
+@option(
+    "--state-dir",
+    type=click.Path(file_okay=False),
+    section=_PROCESS,
+    help=OPTIONS["worker_state_dir"].doc,
+)
 @option("-q", "--quiet", is_flag=True, section=_PROCESS, help="Print no banner.")
 @option(
     "--reload",
@@ -146,6 +152,7 @@ def worker(
     grace: float | None,
     hostname: str | None,
     pidfile: Path | None,
+    state_dir: str | None,
     quiet: bool,
     reload: bool,
     **logging: Any,
@@ -165,6 +172,7 @@ def worker(
         grace=grace,
         hostname=hostname,
         pidfile=pidfile,
+        state_dir=state_dir,
         quiet=quiet,
         reload=reload,
         **logging,

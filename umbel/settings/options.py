@@ -347,6 +347,13 @@ OPTIONS: dict[str, Option] = _declared(
         "How long running tasks may take to finish when the worker is told to stop; the rest is given back.",
         unit="seconds",
     ),
+    Option(
+        "worker_state_dir",
+        optional(TEXT),
+        None,
+        "The folder in which a worker remembers what was revoked, where neither broker nor result store does.",
+        default_text=".umbel in the project's root folder",
+    ),
     Option("worker_log_format", TEXT, LOG_FORMAT, "The layout of the worker's log lines."),
     Option("worker_task_log_format", TEXT, TASK_LOG_FORMAT, "The layout of log lines that a task writes."),
     Option(

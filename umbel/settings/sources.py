@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from umbel.errors import ConfigurationError, UnknownOption
 from umbel.imports import half_imported, import_or_none
 from umbel.settings.cpus import available_cpus
-from umbel.settings.home import HOME_VARIABLE, embedded_url
+from umbel.settings.home import HOME_VARIABLE, embedded_url, home_folder
 from umbel.settings.option import ENVIRONMENT_PREFIX, Option
 from umbel.settings.options import MODULE_PREFIXES, OPTIONS
 
@@ -162,6 +162,7 @@ def worked_out(cwd: Path, environ: Mapping[str, str]) -> Mapping[str, Any]:
     msgpack = importlib.util.find_spec("msgpack") is not None
     return {
         "broker_url": embedded_url(cwd, environ),
+        "worker_state_dir": str(home_folder(cwd, environ)),
         "worker_concurrency": available_cpus(),
         "accept_content": ("json", "msgpack") if msgpack else ("json",),
     }

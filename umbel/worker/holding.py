@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from umbel.model import Delivery
@@ -55,6 +55,9 @@ class Holding:
     def __len__(self) -> int:
         """How many may be handed out to whoever is free."""
         return len(self._waiting)
+
+    def __iter__(self) -> Iterator[Held]:
+        return iter(tuple(self._waiting))
 
     def take(self, held: Iterable[Held]) -> None:
         """New ones, behind those that wait."""

@@ -12,15 +12,18 @@ from typing import Protocol
 from umbel.app import Umbel
 from umbel.errors import StoreError, UmbelError
 from umbel.model import REQUEUE, RETURN, Delivery, Settlement
-from umbel.ports import Broker, Consumer, Marks, ResultBackend
+from umbel.ports import Broker, Consumer, HasBus, Marks, ResultBackend
 from umbel.signals import worker_ready
 from umbel.worker import systemd
+from umbel.worker.commands import Commands
 from umbel.worker.epitaphs import Epitaphs
 from umbel.worker.fleet import STALL, Fleet
 from umbel.worker.holding import LOST, REVOKED, Certificate, Held, Holding
+from umbel.worker.mailbox import Mailbox
 from umbel.worker.pace import Pace
 from umbel.worker.plan import Plan
 from umbel.worker.reaching import insist
+from umbel.worker.remembering import marks_here
 from umbel.worker.revocations import Order, Revocations
 from umbel.worker.runners import Runner
 from umbel.worker.settling import Settling
@@ -32,6 +35,8 @@ logger = logging.getLogger("umbel.worker")
 
 _IDLE_TICK = 0.1
 _FLUSH_DEADLINE = 5.0
+_PEERS_DEADLINE = 5.0
+"""Seconds that a start waits for what other nodes have revoked."""
 
 DEPARTURE = 5.0
 """Seconds that runners have for what is to be done at their end: lifespans, exit handlers."""
@@ -67,6 +72,7 @@ class Node:
         self._services: list[asyncio.Task[None]] = []
         self._revocations: Revocations | None = None
         self._suspects: Suspects | None = None
+        self._mailbox: Mailbox | None = None
 
     async def serve(self) -> int:
         """Work until told to stop; gives the exit status: 0 after a warm end, 1 after a cold one or a failure."""
@@ -86,7 +92,8 @@ class Node:
             self._fleet = Fleet(
                 app, self._holding, self._settling, self._epitaphs, self._pace, self._lost, self._plan.slots
             )
-            await self._watch_marks(broker, backend)
+            await self._watch_marks(stack, broker, backend)
+            self._listen(broker)
             self._starter = self._make_starter(consumer, self._fleet)
             self._staff = Staff(self._fleet, plan.runners, self._starter.start, self._fail)
             stack.push_async_callback(self._starter.close)
@@ -99,20 +106,37 @@ class Node:
             raise self._failure
         return 0 if clean else 1
 
-    async def _watch_marks(self, broker: Broker, backend: ResultBackend | None) -> None:
-        """Know what was revoked before anything is claimed; without marks nothing is revoked, and starts are counted
-        while this node lives."""
-        marks = broker if isinstance(broker, Marks) else backend
-        if not isinstance(marks, Marks):
-            return
+    async def _watch_marks(
+        self, stack: contextlib.AsyncExitStack, broker: Broker, backend: ResultBackend | None
+    ) -> None:
+        """Know what was revoked before anything is claimed. Where no store keeps marks, this machine does for those who
+        hear of it over a bus; without one nothing is revoked, and starts are counted while this node lives."""
         app, known = self._app, asyncio.Event()
+        shared = broker if isinstance(broker, Marks) else backend
+        own = not isinstance(shared, Marks)
+        if isinstance(shared, Marks):
+            marks: Marks = shared
+        elif isinstance(broker, HasBus):
+            marks = await marks_here(app.conf, self._plan.state_dir, stack)
+        else:
+            return
         self._suspects = self._fleet.suspects = Suspects(marks, app.clock, self._fleet, app.conf.task_max_starts)
-        self._revocations = Revocations(marks, app.clock, self._ordered)
+        self._revocations = Revocations(marks, app.clock, self._ordered, own=own)
         services = [asyncio.create_task(self._revocations.run(known.set)), asyncio.create_task(self._suspects.run())]
         self._services += services
         waiting = asyncio.create_task(known.wait())
         await asyncio.wait({waiting, *services}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
+
+    def _listen(self, broker: Broker) -> None:
+        """Take commands from the bus from now on."""
+        if self._revocations is None or not isinstance(broker, HasBus):
+            return
+        commands = Commands(self._plan.name, self._app.clock, self._holding, self._fleet, self._revocations)
+        commands.suspects = self._suspects
+        own = self._revocations.own
+        self._mailbox = Mailbox(self._app, self._plan.name, broker.bus, commands, curious=own)
+        self._services.append(asyncio.create_task(self._mailbox.run()))
 
     async def _start(self, consumer: Consumer) -> None:
         self._writing = asyncio.create_task(self._settling.run())
@@ -123,6 +147,9 @@ class Node:
             self._starter.tick()
             if self._failure is not None or self.shutdown.asked:
                 return
+        if self._mailbox is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._mailbox.informed.wait(), _PEERS_DEADLINE)
         self._services += [asyncio.create_task(self._claim(consumer)), asyncio.create_task(self._tick(consumer))]
         logger.info("%s ready.", self._plan.name)
         systemd.notify(systemd.READY)

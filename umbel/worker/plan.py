@@ -26,6 +26,7 @@ class Plan:
     """``grace`` is in seconds; ``log`` are the arguments of ``log.setup``; ``origin`` is None in the pool solo.
 
     ``stands_for`` is the pool that was asked for and that ``pool`` stands in for, or None.
+    ``state_dir`` is the folder that was asked for, None for the usual one, which need not be writable.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Plan:
     origin: Origin | None
     log: Mapping[str, Any] = field(default_factory=dict)
     stands_for: str | None = None
+    state_dir: str | None = None
 
     @property
     def slots(self) -> int:
@@ -69,6 +71,7 @@ def plan_for(
     grace: float | None = None,
     origin: Origin | None = None,
     log: Mapping[str, Any] | None = None,
+    state_dir: str | None = None,
 ) -> Plan:
     """The plan; what is None comes from the settings. ``exclude`` names queues to leave alone.
 
@@ -87,6 +90,8 @@ def plan_for(
     if chosen == "solo":
         _refuse_hard_limits(app)
     seconds: float = conf.worker_grace if grace is None else OPTIONS["worker_grace"].accept(grace, "grace")
+    if state_dir is None and conf.origin("worker_state_dir") != "default":
+        state_dir = conf.worker_state_dir
     chosen_queues = app.queues.chosen(queues or conf.worker_queues, exclude)
     return Plan(
         name=ids.node_name(name),
@@ -98,4 +103,5 @@ def plan_for(
         origin=None if chosen == "solo" else (origin or origin_of(app)),
         log=dict(log or {}),
         stands_for=asked if asked in INSTEAD else None,
+        state_dir=state_dir,
     )

@@ -30,6 +30,7 @@ def run(
     grace: float | None = None,
     origin: Origin | None = None,
     log: Mapping[str, Any] | None = None,
+    state_dir: str | None = None,
     on_plan: Callable[[Plan], None] | None = None,
     on_ready: Callable[[], None] | None = None,
 ) -> int:
@@ -50,6 +51,7 @@ def run(
         "pool": pool,
         "concurrency": concurrency,
         "grace": grace,
+        "state_dir": state_dir,
     }
     given = {option: value for option, value in asked.items() if value is not None}
     hooks.starting(app, ids.node_name(name), given)

@@ -20,6 +20,9 @@ T = TypeVar("T")
 
 MARKS = statements("marks.sql")
 
+SWEPT, SWEEP_PAUSE = 100, 60.0
+"""How many expired marks a write deletes, and seconds until one looks again when it found fewer."""
+
 REST = 0.02
 """Seconds between two looks for marks while others write to the file: nobody waits for one with a stopwatch."""
 
@@ -29,6 +32,7 @@ class MarkTable:
 
     def __init__(self, store: Keeping) -> None:
         self._store = store
+        self._next_sweep: float | None = None
         self.watcher = MarkWatcher(store.access, store.reader(), lambda: store.clock.now())
 
     def get(self, keys: Sequence[str]) -> Mapping[str, str]:
@@ -43,7 +47,18 @@ class MarkTable:
     def put(self, marks: Iterable[Mark]) -> None:
         """As ``Marks.put_marks``."""
         rows = [tuple(mark) for mark in marks]
-        self._write(lambda connection: connection.executemany(MARKS["put"], rows))
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.executemany(MARKS["put"], rows)
+            self._sweep(connection)
+
+        self._write(work)
+
+    def _sweep(self, connection: sqlite3.Connection) -> None:
+        """Delete some expired marks, now and then: a file that no worker claims from has nobody else who does."""
+        moment = self._store.clock.monotonic()
+        if self._next_sweep is None or (moment >= self._next_sweep and self.expire(SWEPT, connection) < SWEPT):
+            self._next_sweep = moment + SWEEP_PAUSE
 
     def put_if_absent(self, marks: Iterable[Mark]) -> frozenset[str]:
         """As ``Marks.put_marks_if_absent``."""

@@ -37,6 +37,21 @@ def test_a_call_prints_its_id_alone(project: Project) -> None:
     assert ID.fullmatch(done.stdout)
 
 
+def test_the_last_part_of_a_name_will_do_where_one_task_has_it(served: Project) -> None:
+    done = served.run("call", "add", "4", "4", "--wait")
+
+    assert (done.returncode, done.stdout) == (0, "8\n")
+
+
+def test_a_last_part_that_several_tasks_have_is_refused_with_all_of_them(project: Project) -> None:
+    with (project.folder / "tasks.py").open("a") as file:
+        file.write('\n\n@app.task(name="other.add")\ndef another() -> None: ...\n')
+    done = project.run("call", "add", "4", "4")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nothing was sent, add may be any of these: other.add, tasks.add" in done.stderr
+
+
 def test_a_call_that_waits_prints_the_result_alone_and_its_id_beside(served: Project) -> None:
     done = served.run("call", "tasks.add", "4", "4", "--wait")
 

@@ -110,7 +110,7 @@ def call(
     app = choice.load().app
     given = arguments if arguments is not None else [lenient(value) for value in values]
     said = {option: _aware(value, app) for option, value in options.items() if value is not None}
-    _mention_unknown(app, name)
+    name = _whole(app, name)
     try:
         result = app.send_task(name, given, keywords or {}, **said)
     except TypeError as error:
@@ -143,10 +143,19 @@ def _aware(value: Any, app: Umbel) -> Any:
     return value
 
 
-def _mention_unknown(app: Umbel, name: str) -> None:
-    """A task of another project may be called by its name alone; a slip of the keyboard should be seen."""
+def _whole(app: Umbel, name: str) -> str:
+    """The name of the task that is meant: a last part that only one task has will do.
+
+    A task of another project may be called by its name alone; a slip of the keyboard should be seen.
+    """
     if name in app.tasks:
-        return
+        return name
+    meant = [known for known in app.tasks if known.rpartition(".")[2] == name]
+    if len(meant) > 1:
+        raise UmbelError(f"nothing was sent, {name} may be any of these: {', '.join(sorted(meant))}")
+    if meant:
+        return meant[0]
     near = difflib.get_close_matches(name, app.tasks, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     click.echo(f"umbel: no task {name!r} is registered here{hint}; it is sent all the same", err=True)
+    return name

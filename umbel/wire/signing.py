@@ -3,7 +3,8 @@
 The header is ``umbel_signature: v1:<fingerprint of the key>:<unix time of signing>:<mac>``. The mac is over the length
 of a text, the text, and the body as it travels (compressed and sealed, if it is). The text is a JSON list with sorted
 keys, without spaces and in ASCII: time, content type, content encoding, correlation_id, reply_to, and all headers but
-the signature and those that a broker adds. So it is the same for every layout that brings headers back as they were.
+the signature and those that a broker or an adapter adds on the way. So it is the same for every layout that brings
+headers back as they were.
 
 Not signed is what belongs to the delivery: queue, priority, expiration, properties of the broker.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
@@ -69,12 +69,15 @@ class Node:
 async def node_on(bus: Bus) -> AsyncIterator[Node]:
     """A node that listens, for the length of the block."""
     node = Node(f"node-{uuid.uuid4().hex}@here")
-    async with anyio.create_task_group() as group:
-        group.start_soon(node.listen, bus)
+    listening = asyncio.create_task(node.listen(bus))
+    try:
         await node.until(lambda: bool(node.lists))
         assert node.lists == [[]]
         yield node
-        group.cancel_scope.cancel()
+    finally:
+        listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await listening
 
 
 def command(bus: Bus, method: str, ticket: str = "", reply_to: str = "") -> Envelope:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self, runtime_checkable
@@ -147,6 +147,24 @@ class KeepsRecords(Protocol):
     """A consumer that writes a settlement's record itself, in the same step, when ``keeps(backend)`` is true."""
 
     def keeps(self, backend: ResultBackend) -> bool: ...
+
+
+@runtime_checkable
+class Tethered(Protocol):
+    """A consumer whose claims hang on a connection: when that is lost, the store may give them to others at once.
+
+    What was handed out and is not settled stays the node's own all the same. If it comes back here, it is settled with
+    the receipt that it has, and not handed out again.
+    """
+
+    def on_lost(self, tell: Callable[[], None]) -> None:
+        """Have ``tell()`` called on the loop whenever claims were lost: what has not been started is to be settled with
+        ``RETURN`` now, for somebody else may start it."""
+        ...
+
+    def overdue(self) -> Collection[str]:
+        """The ids of tasks that are held for too long, to be settled with ``RETURN`` if they have not been started."""
+        ...
 
 
 class Mark(NamedTuple):

@@ -48,11 +48,13 @@ class Site(Shop):
         self.path = (place or folder) / "umbel.db"
         self.url = self.environ["UMBEL_BROKER_URL"] = f"sqlite:///{self.path}"
         self.app = open_mill(Umbel("client", broker=self.url, set_as_current=False), folder / "diary")
+        self.watcher = self.app
+        """Reads what the ledgers ask for."""
         self.notes = Diary(folder / "diary")
 
     def ledger(self, scenario: str) -> Ledger:
         """An account of what is sent here."""
-        return Ledger(scenario, self.app, self.notes, self.dead)
+        return Ledger(scenario, self.watcher, self.notes, self.dead)
 
     def query(self, statement: str) -> list[tuple[object, ...]]:
         """What one reading statement gives, on a connection of its own."""

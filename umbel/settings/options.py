@@ -103,6 +103,14 @@ OPTIONS: dict[str, Option] = _declared(
         "Whether a call may go to a queue that is not declared. False: it raises QueueNotFound.",
     ),
     Option(
+        "broker_amqp_handover",
+        seconds(zero=False),
+        600.0,
+        "How long a worker holds a delivery of RabbitMQ. A task that runs longer changes its claim, one that waits is "
+        "given back after half of it. It must be well below the server's consumer_timeout (30 minutes by default).",
+        unit="seconds",
+    ),
+    Option(
         "broker_connection_max_retries",
         optional(whole(0)),
         100,

@@ -6,8 +6,8 @@ Give an app a store that fails one call in ten, and look whether what stands on 
     inject(app, faults)
 
 or wrap adapters by hand: ``FaultyBroker(broker, faults)``, ``FaultyBackend(backend, faults)``. Whatever the wrapped
-adapter offers beyond its port (``Immediate``, ``Marks``, ``DeadLetters``, ``Withdraws``, a consumer's ``Lifelines`` and
-``KeepsRecords``) the wrapper offers too.
+adapter offers beyond its port (``Immediate``, ``Marks``, ``DeadLetters``, ``Withdraws``, a consumer's ``Lifelines``,
+``KeepsRecords`` and ``Tethered``) the wrapper offers too.
 
 Three kinds of fault:
 
@@ -19,7 +19,7 @@ Which calls get which is a matter of what the ports allow. ``publish``, ``publis
 ``settle``, ``store``, ``load``, ``forget``, ``queues``, ``withdraw``, the calls about dead letters and those about
 marks get all three. ``declare``, ``consume``, ``resize``, ``close`` and each step of an iteration (deliveries,
 ``watch``, ``watch_marks``) may only be slow: a consumer outlives its store's refusals by itself. Entering, leaving,
-``lifeline`` and ``keeps`` are left alone.
+``lifeline``, ``keeps``, ``on_lost`` and ``overdue`` are left alone.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from umbel.ports import (
     ListsQueues,
     Marks,
     ResultBackend,
+    Tethered,
     Withdraws,
 )
 
@@ -273,6 +274,9 @@ class FaultyConsumer:
             self.lifeline = inner.lifeline
         if isinstance(inner, KeepsRecords):
             self.keeps = self._keeps
+        if isinstance(inner, Tethered):
+            self.on_lost = inner.on_lost
+            self.overdue = inner.overdue
 
     def _keeps(self, backend: ResultBackend) -> bool:
         assert isinstance(self.inner, KeepsRecords)

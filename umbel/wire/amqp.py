@@ -12,7 +12,8 @@ from umbel.model import Envelope
 from umbel.wire.amqp_fields import read_short_string, read_table, short_string, table
 from umbel.wire.bounds import MAX_HEAD
 from umbel.wire.envelope import Letter
-from umbel.wire.marks import RESENT
+from umbel.wire.marks import RESENT, STARTS
+from umbel.wire.names import FOREIGN_HEADERS
 
 _FLAGS = struct.Struct(">H")
 _TIME = struct.Struct(">Q")
@@ -165,6 +166,7 @@ def unpack(envelope: Envelope) -> Letter:
     return Letter(headers, properties, envelope.body, content_type, properties.pop("content_encoding", "utf-8"))
 
 
+_COUNT = "x-delivery-count"
 _DEATHS = ("x-death", "x-first-death-", "x-last-death-")
 
 
@@ -187,3 +189,47 @@ def without_deaths(head: bytes) -> bytes:
 def resent(head: bytes) -> bytes:
     """The head, marked as that of a message which may have been sent before."""
     return with_headers(head, {RESENT: True})
+
+
+_ADDED = FOREIGN_HEADERS | {RESENT, STARTS}
+"""Headers that a message may get on its way, from the server or from whoever puts a copy in its place."""
+
+
+def is_copy(head: bytes, other: bytes) -> bool:
+    """Whether both heads say the same, but for what was added on the way; raises ``DecodeError`` for a broken one."""
+    return head == other or _essence(head) == _essence(other)
+
+
+def _essence(head: bytes) -> dict[str, Any]:
+    properties = read_properties(head)
+    headers = properties.get("headers", {})
+    return {**properties, "headers": {name: value for name, value in headers.items() if name not in _ADDED}}
+
+
+def starts_of(head: bytes) -> int:
+    """How many starts of the message ended without a verdict, as it says itself; 0 for one that is broken."""
+    if STARTS.encode() not in head:
+        return 0
+    try:
+        starts = read_properties(head).get("headers", {}).get(STARTS)
+    except DecodeError:
+        return 0
+    return starts if type(starts) is int and starts > 0 else 0
+
+
+def given_back(head: bytes) -> int:
+    """How often the server has counted that the message came back; 0 where it does not count."""
+    if _COUNT.encode() not in head:
+        return 0
+    try:
+        count = read_properties(head).get("headers", {}).get(_COUNT)
+    except DecodeError:
+        return 0
+    return count if type(count) is int else 0
+
+
+def uncounted(head: bytes) -> bytes:
+    """The head of a copy that takes the place of the message: the server counts anew. Raises ``DecodeError``."""
+    properties = read_properties(head)
+    headers = {name: value for name, value in properties.get("headers", {}).items() if name != _COUNT}
+    return pack_properties({**properties, "headers": {**headers, RESENT: True}})

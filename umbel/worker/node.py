@@ -9,13 +9,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
+from umbel import ids
 from umbel.app import Umbel
 from umbel.errors import StoreError, UmbelError
 from umbel.model import REQUEUE, RETURN, Delivery, Settlement
-from umbel.ports import Broker, Consumer, HasBus, Marks, ResultBackend
+from umbel.ports import Broker, Consumer, HasBus, Marks, Replies, ResultBackend, Tethered
 from umbel.signals import worker_ready
+from umbel.wire.marks import RESENT, STARTS
 from umbel.worker import systemd
 from umbel.worker.commands import Commands
+from umbel.worker.encounters import Encounters
 from umbel.worker.epitaphs import Epitaphs
 from umbel.worker.fleet import STALL, Fleet
 from umbel.worker.holding import LOST, REVOKED, Certificate, Held, Holding
@@ -23,6 +26,7 @@ from umbel.worker.mailbox import Mailbox
 from umbel.worker.pace import Pace
 from umbel.worker.plan import Plan
 from umbel.worker.reaching import insist
+from umbel.worker.recall import Recall
 from umbel.worker.remembering import marks_here
 from umbel.worker.revocations import Order, Revocations
 from umbel.worker.runners import Runner
@@ -37,6 +41,7 @@ _IDLE_TICK = 0.1
 _FLUSH_DEADLINE = 5.0
 _PEERS_DEADLINE = 5.0
 """Seconds that a start waits for what other nodes have revoked."""
+_RESENT, _STARTS = RESENT.encode(), STARTS.encode()
 
 DEPARTURE = 5.0
 """Seconds that runners have for what is to be done at their end: lifespans, exit handlers."""
@@ -73,6 +78,7 @@ class Node:
         self._revocations: Revocations | None = None
         self._suspects: Suspects | None = None
         self._mailbox: Mailbox | None = None
+        self._encounters: Encounters | None = None
 
     async def serve(self) -> int:
         """Work until told to stop; gives the exit status: 0 after a warm end, 1 after a cold one or a failure."""
@@ -92,8 +98,12 @@ class Node:
             self._fleet = Fleet(
                 app, self._holding, self._settling, self._epitaphs, self._pace, self._lost, self._plan.slots
             )
+            self._recall = Recall(self._holding, self._fleet, self._settling)
             await self._watch_marks(stack, broker, backend)
             self._listen(broker)
+            self._look_up(backend)
+            if isinstance(consumer, Tethered):
+                consumer.on_lost(self._recall.lost)
             self._starter = self._make_starter(consumer, self._fleet)
             self._staff = Staff(self._fleet, plan.runners, self._starter.start, self._fail)
             stack.push_async_callback(self._starter.close)
@@ -120,7 +130,8 @@ class Node:
             marks = await marks_here(app.conf, self._plan.state_dir, stack)
         else:
             return
-        self._suspects = self._fleet.suspects = Suspects(marks, app.clock, self._fleet, app.conf.task_max_starts)
+        known_starts = Suspects(marks, app.clock, self._fleet, app.conf.task_max_starts)
+        self._suspects = self._fleet.suspects = self._recall.suspects = known_starts
         self._revocations = Revocations(marks, app.clock, self._ordered, own=own)
         services = [asyncio.create_task(self._revocations.run(known.set)), asyncio.create_task(self._suspects.run())]
         self._services += services
@@ -137,6 +148,15 @@ class Node:
         own = self._revocations.own
         self._mailbox = Mailbox(self._app, self._plan.name, broker.bus, commands, curious=own)
         self._services.append(asyncio.create_task(self._mailbox.run()))
+
+    def _look_up(self, backend: ResultBackend | None) -> None:
+        """Where messages and results are apart, what comes again may have its end already, or run elsewhere."""
+        if backend is None or self._settling.whole or isinstance(backend, Replies):
+            return
+        node = f"{self._plan.name} {ids.new_id()}"
+        known = Encounters(backend, self._app.clock, self._settling, node, self._recall.unended, self._go_on)
+        self._encounters = self._recall.encounters = known
+        self._services += [asyncio.create_task(service) for service in known.services()]
 
     async def _start(self, consumer: Consumer) -> None:
         self._writing = asyncio.create_task(self._settling.run())
@@ -160,26 +180,38 @@ class Node:
     async def _claim(self, consumer: Consumer) -> None:
         async for deliveries in consumer:
             self._take(deliveries)
-            self._fleet.feed()
 
     def _take(self, deliveries: Sequence[Delivery]) -> None:
-        fresh = []
+        fresh: list[Delivery] = []
+        again: list[Delivery] = []
         revoked = () if self._revocations is None else self._revocations.orders
         for delivery in deliveries:
-            held = Held(delivery)
             if delivery.envelope.id in revoked:
+                held = Held(delivery)
                 held.certificate = Certificate(REVOKED, "revoked")
-            elif delivery.redelivered and self._suspects is not None:
+                self._holding.take([held])
+            elif self._encounters is not None and (delivery.redelivered or _RESENT in delivery.envelope.head):
+                again.append(delivery)
+            else:
+                fresh.append(delivery)
+        if again and self._encounters is not None:
+            self._encounters.take(again)
+        self._go_on(fresh)
+
+    def _go_on(self, deliveries: Sequence[Delivery]) -> None:
+        """These are to be run."""
+        fresh = []
+        for delivery in deliveries:
+            if self._suspects is not None and (delivery.redelivered or _STARTS in delivery.envelope.head):
                 self._suspects.take([delivery])
-                continue
-            fresh.append(held)
+            else:
+                fresh.append(Held(delivery))
         self._holding.take(fresh)
+        self._fleet.feed()
 
     def _ordered(self, task_id: str, order: Order) -> None:
         """Somebody has revoked this task."""
-        delivery = None if self._suspects is None else self._suspects.pull(task_id)
-        if delivery is not None:
-            self._holding.put_back([Held(delivery)])
+        self._holding.put_back(Held(delivery) for delivery in self._recall.pull(lambda each: each == task_id))
         self._fleet.revoke(task_id, order.terminate)
 
     async def _tick(self, consumer: Consumer) -> None:
@@ -189,6 +221,8 @@ class Node:
             self._staff.tend()
             self._fleet.unstall()
             self._fleet.hearing.tick(self._fleet.runners.values())
+            if isinstance(consumer, Tethered):
+                self._recall.overdue(consumer)
             prefetch = self._pace.prefetch(self._plan.runners)
             if not self.shutdown.asked and (prefetch > self._prefetch or prefetch < self._prefetch // 2):
                 self._prefetch = prefetch
@@ -227,8 +261,7 @@ class Node:
         fleet.feeding = False
         for held in self._holding.empty():
             self._give_back(held)
-        if self._suspects is not None:
-            self._settling.settle([Settlement(delivery, RETURN) for delivery in self._suspects.empty()])
+        self._settling.settle([Settlement(delivery, RETURN) for delivery in self._recall.pull(lambda task_id: True)])
         for runner in fleet.runners.values():
             for held in fleet.take_back(runner):
                 self._give_back(held)

@@ -29,7 +29,8 @@ class Settling:
         self._broker = broker
         self._consumer = consumer
         self._backend = backend
-        self._whole = backend is None or (isinstance(consumer, KeepsRecords) and consumer.keeps(backend))
+        self.whole = backend is None or (isinstance(consumer, KeepsRecords) and consumer.keeps(backend))
+        """Whether a settlement and its record are one step."""
         self._pending: list[Settlement | SealedRecord] = []
         self._loose: list[Pair] = []
         self._then: list[Then] = []
@@ -59,6 +60,11 @@ class Settling:
     def idle(self) -> bool:
         """Whether everything is durable."""
         return not self._pending and not self._loose and not self._busy
+
+    @property
+    def unwritten(self) -> set[str]:
+        """The ids of tasks that have ended, and of whose end the store does not know yet."""
+        return {entry.delivery.envelope.id for entry in self._pending if isinstance(entry, Settlement)}
 
     async def run(self) -> None:
         """The service: lives until cancelled."""
@@ -96,16 +102,20 @@ class Settling:
         del self._loose[: len(loose)]
 
     async def _write(self, batch: list[Settlement | SealedRecord]) -> None:
+        """Leaves in ``batch`` what has not taken effect, as far as that is known."""
         records = [entry for entry in batch if isinstance(entry, SealedRecord)]
         settlements = [entry for entry in batch if isinstance(entry, Settlement)]
-        if not self._whole:
+        if not self.whole:
             # two servers: follow-ups, then records, then the verdict, so that a crash repeats and never loses
             follow_ups = [pair for settlement in settlements for pair in settlement.follow_ups]
             if follow_ups:
                 await self._broker.publish(follow_ups)
             records += [settlement.record for settlement in settlements if settlement.record is not None]
-            settlements = [Settlement(settlement.delivery, settlement.verdict) for settlement in settlements]
+            settlements = [Settlement(each.delivery, each.verdict, (), each.record) for each in settlements]
+            batch[:] = [*(entry for entry in batch if isinstance(entry, SealedRecord)), *settlements]
         if records and self._backend is not None:
             await self._backend.store(records)
+        if not self.whole:
+            batch[:] = settlements = [Settlement(each.delivery, each.verdict) for each in settlements]
         if settlements:
             await self._consumer.settle(settlements)

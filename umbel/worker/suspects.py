@@ -114,12 +114,6 @@ class Suspects:
                 return delivery
         return None
 
-    def empty(self) -> list[Delivery]:
-        """All that wait, to give back."""
-        given = list(self.waiting)
-        self.waiting.clear()
-        return given
-
     async def run(self) -> None:
         """The service: lives until cancelled."""
         pause = _FIRST_PAUSE

@@ -20,6 +20,7 @@ from umbel.stores.amqp.entities import declare_queue, purge_queue
 from umbel.stores.amqp.link import Link
 
 DEAD_LETTERS_KEPT = 30 * 86400.0
+HANDOVER = 600.0
 
 
 class AmqpBroker:
@@ -87,6 +88,7 @@ class AmqpBroker:
             self._settings.get("broker_connection_max_retries", 100),
             self._settings.get("dead_letter_expires", DEAD_LETTERS_KEPT) or None,
             self.clock,
+            self._settings.get("broker_amqp_handover", HANDOVER),
         )
 
     async def size(self, queue: str) -> int:

@@ -6,38 +6,45 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from umbel.brokers.amqp.burial import obituary
+from umbel.brokers.amqp.claims import Claim, Claims, Receipt, Waiting
 from umbel.brokers.amqp.outlet import Outlet
+from umbel.brokers.amqp.shelter import Shelter
 from umbel.brokers.amqp.tags import Tags
 from umbel.brokers.amqp.topology import DEAD
 from umbel.clock import Clock
 from umbel.errors import DecodeError, StoreError, StoreRefused
-from umbel.model import Delivery, Envelope, Queue, Route, Settlement
+from umbel.model import ACK, Delivery, Envelope, Queue, Route, Settlement
 from umbel.ports import ResultBackend
 from umbel.stores.amqp.channel import Arrival, Channel
 from umbel.stores.amqp.link import Link
-from umbel.wire.amqp import id_and_priority, without_deaths
+from umbel.wire.amqp import given_back, id_and_priority, resent, uncounted, without_deaths
+from umbel.wire.marks import RESENT, UNKNOWN_SINCE
 
 logger = logging.getLogger("umbel.brokers")
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+_CALM = 10.0
+"""Seconds between two changes of the prefetch, but to a larger one."""
+
+_OFTEN = 10
+"""So often given back, a message is replaced by a copy: a server may drop it after twenty times."""
+
+BACK = ("requeue", "return")
+_RESENT, _UNKNOWN = RESENT.encode(), UNKNOWN_SINCE.encode()
 _names = itertools.count(1)
 
 
-class Receipt(NamedTuple):
-    """What settles a delivery: valid for the life of one channel, which ``generation`` counts."""
-
-    generation: int
-    tag: int
-
-
 class AmqpConsumer:
-    """The claim of one node. ``retries`` bounds the attempts to connect again in a row, None is without end."""
+    """The claim of one node. ``retries`` bounds the attempts to connect again in a row, None is without end.
+
+    What was handed out stays the node's when the connection is lost: if it comes back here it is not handed out again,
+    and is settled as the node says, or has said meanwhile. ``handover`` are the seconds after which a delivery changes
+    its claim, so that the server does not take it for forgotten.
+    """
 
     def __init__(
         self,
@@ -48,6 +55,7 @@ class AmqpConsumer:
         retries: int | None,
         burials: float | None,
         clock: Clock,
+        handover: float,
     ) -> None:
         self.link = link
         """The connection over which it claims."""
@@ -62,20 +70,35 @@ class AmqpConsumer:
         self._generation = 0
         self._running: list[str] = []
         """The tags of the consumers that run."""
-        self._waiting: deque[Delivery] = deque()
-        self._held: set[Receipt] = set()
+        self._waiting = Waiting()
+        self._claims = Claims()
+        self._handover = handover
+        self._shelter = Shelter(link, outlet, self._left)
+        self._on_lost: Callable[[], None] | None = None
+        self._late: set[asyncio.Task[None]] = set()
+        """Settlements of what came back after its end."""
         self._news = asyncio.Event()
-        self._service: asyncio.Task[None] | None = None
+        self._services: list[asyncio.Task[None]] = []
         self._failure: StoreError | None = None
         self._broken = asyncio.Event()
         self._closed = False
         self._consuming = 0
-        """The prefetch with which the consumers that run were started."""
+        """The prefetch with which the consumers that run were started, at ``_since`` in the loop's seconds."""
+        self._since = 0.0
         self._turn = asyncio.Lock()
 
     def keeps(self, backend: ResultBackend) -> bool:
         """No record is written with a settlement: a server that moves messages keeps none."""
         return False
+
+    def on_lost(self, tell: Callable[[], None]) -> None:
+        """See ``ports.Tethered``."""
+        self._on_lost = tell
+
+    def overdue(self) -> Collection[str]:
+        """See ``ports.Tethered``."""
+        than = asyncio.get_running_loop().time() - self._handover / 2
+        return {claim.delivery.envelope.id for claim in self._claims.older(than)}
 
     # -- iterating ------------------------------------------------------------------------------------------------
 
@@ -84,12 +107,12 @@ class AmqpConsumer:
 
     async def __anext__(self) -> list[Delivery]:
         while not self._closed:
-            if self._service is None:
-                self._service = asyncio.create_task(self._live())
-            room = self._prefetch - len(self._held)
-            if room > 0 and self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
-                self._held.update(delivery.receipt for delivery in batch)
+            if not self._services:
+                self._services = [asyncio.create_task(self._live()), asyncio.create_task(self._mind())]
+            room = self._prefetch - len(self._claims)
+            if room > 0 and len(self._waiting):
+                batch = self._waiting.next(room)
+                self._claims.add(batch, asyncio.get_running_loop().time())
                 return batch
             if self._failure is not None:
                 raise self._failure
@@ -109,8 +132,31 @@ class AmqpConsumer:
             id, priority = id_and_priority(head)
             envelope = Envelope("amqp", id, head, arrival.body)
             receipt = Receipt(generation, arrival.tag)
-            self._waiting.append(Delivery(envelope, queue, receipt, arrival.redelivered, priority))
+            delivery = Delivery(envelope, queue, receipt, arrival.redelivered, priority)
+            copied = _RESENT in head and _UNKNOWN not in head  # which is sent anew each time that it waits
+            if not (copied or arrival.redelivered) or not self._came_back(delivery, copied):
+                self._waiting.add(delivery)
         self._news.set()
+
+    def _came_back(self, delivery: Delivery, copied: bool) -> bool:
+        """Whether a message that came again is known here, and so is not handed out."""
+        now = asyncio.get_running_loop().time()
+        known = self._claims.recognise(delivery, delivery.receipt.tag, copied, now)
+        if isinstance(known, Settlement):
+            task = asyncio.create_task(self._settle_late(known))
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
+        return known is not None
+
+    async def _settle_late(self, settlement: Settlement) -> None:
+        """It had ended while it was lost, and is back."""
+        while not self._closed:
+            try:
+                await self.settle([settlement])
+                return
+            except StoreError as error:
+                logger.error("Task [%s] is settled again: %s", settlement.delivery.envelope.id, error)
+            await asyncio.sleep(_LONGEST_PAUSE)
 
     # -- the connection -------------------------------------------------------------------------------------------
 
@@ -150,19 +196,57 @@ class AmqpConsumer:
         self._generation += 1
         self._broken.clear()
         channel.on_end = self._ended
+        await self._shelter.close()
         self._channel, self._tags = channel, Tags(channel.number)
-        self._waiting.clear()
-        self._held.clear()
+        self._waiting.empty()
         self._running, self._consuming = [], 0
         async with self._turn:
             await self._consume()
 
     def _ended(self, why: StoreError) -> None:
         """What was claimed over that channel is the server's again."""
-        self._waiting.clear()
-        self._held.clear()
+        self._waiting.empty()
+        self._claims.lose()
         self._broken.set()
         self._news.set()
+        self._left()
+
+    def _left(self) -> None:
+        """Something that was handed out may now be handed out to others."""
+        for claim in self._claims:
+            if claim.tag is None:
+                claim.shelter = None
+        if self._on_lost is not None and not self._closed:
+            self._on_lost()
+
+    async def _mind(self) -> None:
+        """The service that has no delivery held for longer than the server likes, and the prefetch as it should be."""
+        while True:
+            await asyncio.sleep(min(1.0, self._handover / 10))
+            now = asyncio.get_running_loop().time()
+            if self._waiting.stands(now) > self._handover / 2:
+                self._give_back_waiting()
+            try:
+                await self._adjust()
+                for claim in self._claims.older(now - self._handover):
+                    await self._take_in(claim)
+            except StoreError as error:
+                logger.error("A long task keeps its claim for now: %s", error)
+
+    async def _take_in(self, claim: Claim) -> None:
+        if claim.lost or claim.delivery.receipt not in self._claims:
+            return
+        tag = await self._shelter.take_in(claim)
+        claim.since = asyncio.get_running_loop().time()
+        if self._claims.get(claim.delivery.receipt) is not claim:  # settled meanwhile
+            self._shelter.settle(tag)
+            return
+        before, claim.shelter = claim.shelter, tag
+        if before is not None:
+            self._shelter.settle(before)
+        if claim.tag is not None and self._channel is not None and self._channel.ended is None:
+            original, claim.tag = claim.tag, None
+            self._channel.settle(self._tags.ack([original]))
 
     async def _consume(self) -> None:
         """Have the wanted prefetch: a consumer that runs keeps the one with which it was started."""
@@ -170,6 +254,7 @@ class AmqpConsumer:
         if channel is None or channel.ended is not None or wanted == self._consuming:
             return
         old, self._running, self._consuming = self._running, [], wanted
+        self._since = asyncio.get_running_loop().time()
         if wanted:
             await channel.qos(min(wanted, 65535))
             for queue in self._queues:
@@ -191,12 +276,16 @@ class AmqpConsumer:
         standing: dict[Receipt, Settlement] = {}
         for settlement in settlements:
             receipt = settlement.delivery.receipt
-            if receipt in self._held:
+            claim = self._claims.get(receipt)
+            if claim is not None and claim.lost:
+                self._claims.ended_lost(settlement)
+            elif claim is not None:
                 standing.setdefault(receipt, settlement)
         if not standing:
+            self._news.set()
             return
         follow_ups = [pair for settlement in standing.values() for pair in settlement.follow_ups]
-        for settlement in standing.values():
+        for receipt, settlement in standing.items():
             delivery, verdict = settlement.delivery, settlement.verdict
             if verdict.kind == "later":
                 route = Route(delivery.queue, delivery.priority or None, verdict.due)
@@ -204,49 +293,75 @@ class AmqpConsumer:
             elif verdict.kind == "dead":
                 letter = obituary(delivery, verdict.reason or "", self._burials, self._clock.now())
                 follow_ups.append((Route(DEAD), letter))
+            elif verdict.kind in BACK and (copy := self._replacement(receipt, delivery)) is not None:
+                follow_ups.append((Route(delivery.queue, delivery.priority or None), copy))
+                standing[receipt] = settlement._replace(verdict=ACK)
         if follow_ups:
             await self._outlet.publish(follow_ups)
         self._let_go(standing)
 
+    def _replacement(self, receipt: Receipt, delivery: Delivery) -> Envelope | None:
+        """What takes the place of a message that cannot just be given back."""
+        claim, head = self._claims.get(receipt), delivery.envelope.head
+        if given_back(head) >= _OFTEN:
+            return delivery.envelope._replace(head=uncounted(head))
+        if claim is not None and claim.shelter is not None:
+            return delivery.envelope._replace(head=resent(head))
+        return None
+
     def _let_go(self, standing: dict[Receipt, Settlement]) -> None:
-        """Tell the server, over the channel on which they came; what a lost one had is the server's already."""
+        """Tell the server, over the channel on which they came; what is lost meanwhile is told when it comes back."""
         done: list[int] = []
         back: list[int] = []
         for receipt, settlement in standing.items():
-            if receipt in self._held:
-                self._held.discard(receipt)
-                (back if settlement.verdict.kind in ("requeue", "return") else done).append(receipt.tag)
-        if self._channel is None or self._channel.ended is not None or not (done or back):
-            return
-        self._channel.settle(self._tags.ack(done) + self._tags.give_back(back))
+            claim = self._claims.get(receipt)
+            if claim is None:
+                continue
+            if claim.lost:
+                self._claims.ended_lost(settlement._replace(follow_ups=(), verdict=ACK))
+                continue
+            self._claims.settled(receipt)
+            if claim.tag is not None:
+                (back if settlement.verdict.kind in BACK else done).append(claim.tag)
+            if claim.shelter is not None:
+                self._shelter.settle(claim.shelter)
+            done += claim.twins
+        if self._channel is not None and self._channel.ended is None and (done or back):
+            self._channel.settle(self._tags.ack(done) + self._tags.give_back(back))
         self._news.set()
 
     async def resize(self, prefetch: int) -> None:
         self._prefetch = prefetch
         if not prefetch:
             self._give_back_waiting()
-        async with self._turn:
-            with contextlib.suppress(StoreError):  # the service notices, and makes the claim again as it is wanted
-                await self._consume()
+        with contextlib.suppress(StoreError):  # the service notices, and makes the claim again as it is wanted
+            await self._adjust()
         self._news.set()
+
+    async def _adjust(self) -> None:
+        """Have the server know the prefetch: at once when it grows or is none, a smaller one now and then."""
+        calm = asyncio.get_running_loop().time() - self._since >= _CALM
+        if not self._prefetch or self._prefetch > self._consuming or calm:
+            async with self._turn:
+                await self._consume()
 
     def _give_back_waiting(self) -> None:
         """What has come and was not handed out goes back."""
-        tags = [delivery.receipt.tag for delivery in self._waiting]
-        self._waiting.clear()
+        tags = self._waiting.empty()
         if tags and self._channel is not None and self._channel.ended is None:
             self._channel.settle(self._tags.give_back(tags))
 
     async def close(self) -> None:
         self._closed = True
-        service, self._service = self._service, None
-        if service is not None:
+        services, self._services = self._services, []
+        for service in (*services, *self._late):
             service.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await service
         channel, self._channel = self._channel, None
-        self._waiting.clear()
-        self._held.clear()
+        self._waiting.empty()
+        self._claims = Claims()
+        await self._shelter.close()
         if channel is not None:
             channel.on_end = None
             await channel.close()  # which gives back everything that is not settled

@@ -79,6 +79,11 @@ class Outlet:
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE, 2 * pause)
 
+    async def send(self, queue: str, envelope: Envelope) -> None:
+        """Publish one message to a queue that is known to be there."""
+        channel = await self._ready()
+        await channel.publish([Parcel(self._start(channel, "", queue), envelope.head, envelope.body)])
+
     async def declare(self, queue: Queue) -> None:
         """Make sure that the queue is there."""
         await self._ready()

@@ -185,13 +185,14 @@ class Connection(asyncio.Protocol):
 
     def _beat(self) -> None:
         now = self._loop.time()
-        if now - self._received > 2 * self._heartbeat:
+        left = self._received + 2 * self._heartbeat - now
+        if left <= 0:
             silent = now - self._received
             self.abort(StoreUnreachable(f"{self.address}: no sign of life for {silent:.0f} s"))
             return
         if now - self._sent >= self._heartbeat / 2:
             self.write(frames.HEARTBEAT_FRAME)
-        self._timer = self._loop.call_later(self._heartbeat / 2, self._beat)
+        self._timer = self._loop.call_later(min(left, self._heartbeat / 2), self._beat)
 
     # -- what channels and users use ------------------------------------------------------------------------------
 

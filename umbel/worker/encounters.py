@@ -1,0 +1,187 @@
+"""Looks up what was handed out before: what has its end is not run again, what somebody runs is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from typing import Any
+
+from umbel.clock import Clock
+from umbel.errors import StoreError, WireError
+from umbel.model import ACK, Delivery, Envelope, SealedRecord, Settlement, State
+from umbel.ports import Mark, Marks, ResultBackend
+from umbel.wire.envelope import unpack
+from umbel.wire.marking import life_of
+from umbel.wire.results import unseal
+from umbel.worker.settling import Settling
+
+logger = logging.getLogger("umbel.worker")
+
+PREFIX = "lease:"
+"""A mark of this name and a task id says which node runs the task, though it has lost its claim."""
+
+LEASE = 30.0
+"""Seconds for which such a mark holds."""
+
+RENEWED = 10.0
+PAUSE = 2.0
+"""Seconds between two looks: time for whoever lost its claim to say so."""
+
+_SHORT = 0.1
+
+
+class Encounter:
+    """One message and what was found of it so far; ``at`` is when to look next, in the loop's seconds."""
+
+    __slots__ = ("at", "delivery", "looks")
+
+    def __init__(self, delivery: Delivery, at: float) -> None:
+        self.delivery = delivery
+        self.at = at
+        self.looks = 0
+
+
+class Encounters:
+    """Where a result store is shared, between what arrives and what is started. The node's loop owns it.
+
+    ``go_on(deliveries)`` gets what may be started: nothing was known of it twice, two seconds apart, and nobody says
+    that it runs there. ``node`` is this node's name in leases, ``unended`` gives the ids of all that runs here.
+    """
+
+    def __init__(
+        self,
+        backend: ResultBackend,
+        clock: Clock,
+        settling: Settling,
+        node: str,
+        unended: Callable[[], Collection[str]],
+        go_on: Callable[[Sequence[Delivery]], None],
+    ) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._settling = settling
+        self._node = node
+        self._unended = unended
+        self._go_on = go_on
+        self._waiting: list[Encounter] = []
+        self._leased: frozenset[str] = frozenset()
+        self._wake = asyncio.Event()
+        self._lost = asyncio.Event()
+
+    def take(self, deliveries: Iterable[Delivery]) -> None:
+        """These were handed out before, or sent before."""
+        now = asyncio.get_running_loop().time()
+        self._waiting += [Encounter(delivery, now) for delivery in deliveries]
+        self._wake.set()
+
+    def pull(self, chosen: Callable[[str], bool]) -> list[Delivery]:
+        """Take out those of the tasks that are chosen by their ids."""
+        found = [each.delivery for each in self._waiting if chosen(each.delivery.envelope.id)]
+        self._waiting = [each for each in self._waiting if not chosen(each.delivery.envelope.id)]
+        return found
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    def services(self) -> list[Coroutine[Any, Any, None]]:
+        """What has to run; each lives until cancelled."""
+        return [self._run(), self._lease(self._backend)] if isinstance(self._backend, Marks) else [self._run()]
+
+    async def _run(self) -> None:
+        pause = _SHORT
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._due()
+            batch = [each for each in self._waiting if each.at <= loop.time()]
+            try:
+                await self._look(batch)
+            except StoreError as error:
+                if pause == _SHORT:
+                    logger.error("What came again cannot be looked up, and waits: %s", error)
+                await asyncio.sleep(pause)
+                pause = min(PAUSE, 2 * pause)
+            else:
+                pause = _SHORT
+
+    async def _due(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not any(each.at <= loop.time() for each in self._waiting):
+            self._wake.clear()
+            soonest = min((each.at for each in self._waiting), default=None)
+            try:
+                await asyncio.wait_for(self._wake.wait(), None if soonest is None else soonest - loop.time())
+            except TimeoutError:
+                continue
+
+    async def _look(self, batch: list[Encounter]) -> None:
+        ids = list({each.delivery.envelope.id for each in batch})
+        leased: set[str] = set()
+        if isinstance(self._backend, Marks):  # before the records: who drops a lease has written the record
+            marks = await self._backend.get_marks([PREFIX + id for id in ids])
+            leased = {key.removeprefix(PREFIX) for key, node in marks.items() if node != self._node}
+        records = await self._backend.load(ids)
+        now = asyncio.get_running_loop().time()
+        free: list[Delivery] = []
+        for each in batch:
+            if each not in self._waiting:  # taken back meanwhile
+                continue
+            delivery = each.delivery
+            record = records.get(delivery.envelope.id)
+            if record is not None and is_over(delivery.envelope, record):
+                logger.info("Task [%s] came again and has its end (%s): not run", record.id, record.state)
+                self._settling.settle([Settlement(delivery, ACK)])
+            elif delivery.envelope.id in leased or not each.looks:
+                each.looks += delivery.envelope.id not in leased
+                each.at = now + PAUSE
+                continue
+            else:
+                free.append(delivery)
+            self._waiting.remove(each)
+        if free:
+            self._go_on(free)
+
+    # -- being looked for -----------------------------------------------------------------------------------------
+
+    def lost(self) -> None:
+        """The claims on what runs here are lost: have others wait for its end."""
+        self._leased |= frozenset(self._unended())
+        if self._leased:
+            self._lost.set()
+
+    async def _lease(self, marks: Marks) -> None:
+        """Say what runs here without a claim, as long as it does."""
+        while True:
+            await self._lost.wait()
+            self._lost.clear()
+            while self._leased:
+                try:
+                    await self._tell(marks)
+                except StoreError as error:
+                    logger.error("Others cannot be told what runs here without a claim: %s", error)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._lost.wait(), RENEWED)
+                self._lost.clear()
+
+    async def _tell(self, marks: Marks) -> None:
+        ended = self._leased.difference(self._unended())
+        if ended and self._settling.idle:  # their records are written
+            await marks.drop_marks([PREFIX + id for id in ended])
+            self._leased -= ended
+        expires = self._clock.now() + LEASE
+        await marks.put_marks([Mark(PREFIX + id, self._node, expires) for id in self._leased])
+
+
+def is_over(envelope: Envelope, record: SealedRecord) -> bool:
+    """Whether the attempt that a message asks for has ended, by what is recorded of its task."""
+    if record.life != life_of(envelope):
+        return record.life > life_of(envelope)
+    if record.final:
+        return True
+    try:
+        attempt, reached = unpack(envelope).headers.get("retries"), unseal(record).retries
+    except WireError:
+        return False
+    if not isinstance(attempt, int) or reached is None:
+        return False
+    return reached > attempt or (reached == attempt and record.state == State.RETRY)

@@ -109,6 +109,20 @@ class TestAmqpConsumer(OnRabbitMQ, ConsumerConformance):
             assert time.time() >= due
             assert (again.envelope, again.redelivered) == (first, False)
 
+    async def test_what_is_settled_of_one_queue_leaves_what_came_from_another_alone(
+        self, broker: Broker, queue: str
+    ) -> None:
+        other = f"{queue}-other"
+        async with listening(await broker.consume([queue, other], 200)) as ear:
+            pairs = [(Route((queue, other)[n % 2]), envelope) for n, envelope in enumerate(self.numbered(broker, 200))]
+            await broker.publish(to(queue, self.numbered(broker, 1)) + to(other, self.numbered(broker, 1)))
+            first = list(await ear.hears(2))  # now both are claimed, and what comes is mixed
+            await settle_all(ear.consumer, first, ACK)
+            await broker.publish(pairs)
+            held = (await ear.hears(202))[2:]
+            await settle_all(ear.consumer, [delivery for delivery in held if delivery.queue == queue], ACK)
+        assert (await broker.size(queue), await broker.size(other)) == (0, 100)
+
     async def test_one_call_settles_many_in_many_ways(self, broker: Broker, queue: str) -> None:
         envelopes = self.numbered(broker, 40)
         await broker.publish(to(queue, envelopes))

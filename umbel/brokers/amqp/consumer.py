@@ -123,7 +123,7 @@ class AmqpConsumer:
     def _arrive(self, queue: str, arrivals: list[Arrival]) -> None:
         """Called by the channel as messages come in."""
         generation = self._generation
-        self._tags.arrived(arrival.tag for arrival in arrivals)
+        self._tags.arrived([arrival.tag for arrival in arrivals])
         for arrival in arrivals:
             head = arrival.head
             if b"x-death" in head:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from umbel.stores.amqp import frames
 
@@ -13,6 +13,7 @@ class Tags:
     def __init__(self, channel: int) -> None:
         self._channel = channel
         self._open: dict[int, None] = {}
+        self._newest = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -20,9 +21,16 @@ class Tags:
     def __contains__(self, tag: int) -> bool:
         return tag in self._open
 
-    def arrived(self, tags: Iterable[int]) -> None:
-        """The server has handed these out."""
+    def arrived(self, tags: Sequence[int]) -> None:
+        """The server has handed these out, ascending; those of another consumer may lie between those that came before.
+
+        All that arrived together are told of before any of them is settled.
+        """
+        in_order = tags[0] > self._newest
         self._open.update(dict.fromkeys(tags))
+        if not in_order:
+            self._open = dict.fromkeys(sorted(self._open))
+        self._newest = max(self._newest, tags[-1])
 
     def ack(self, tags: Iterable[int]) -> bytes:
         """The frames that settle these: those that nothing older is open before in one, the rest one by one."""

@@ -1,7 +1,8 @@
 """Asks the questions and prints what came of them.
 
-    python -m bench                          everything: about ten minutes
+    python -m bench                          everything on SQLite: about ten minutes
     python -m bench drain send               these questions
+    python -m bench --broker rabbitmq        everything on a RabbitMQ server of its own: about an hour
     python -m bench --quick --json out.json  a try of everything, and the single figures in a file
 
 The exit status is 0 when every question was answered, whether or not the bars are met.
@@ -10,18 +11,23 @@ The exit status is 0 when every question was answered, whether or not the bars a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
 import sqlite3
+import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench import drain, importing, many, send, sleeping, standing, trip
 from bench.harness import Answer, Bench
+from bench.peers import PEERS
 from bench.processes import Stuck
 from bench.table import table
+from tools.rabbitmq import RabbitMQ
 
 QUESTIONS: dict[str, Callable[[Bench], list[Answer]]] = {
     "drain": drain.ask,
@@ -32,17 +38,23 @@ QUESTIONS: dict[str, Callable[[Bench], list[Answer]]] = {
     "sleeping": sleeping.ask,
     "importing": importing.ask,
 }
+ONLY = {"importing": "sqlite"}
+"""What is no matter of a broker is asked with that one's questions."""
 
 
 def main() -> int:
     """Do what the command line says."""
     wanted = parse()
     tell, hush = telling()
-    bench = Bench(rounds=wanted.rounds or (1 if wanted.quick else 5), quick=wanted.quick, tell=tell)
+    rounds = wanted.rounds or (1 if wanted.quick else 5)
     answers: list[Answer] = []
     try:
-        for name in wanted.questions or QUESTIONS:
-            answers += QUESTIONS[name](bench)
+        with serving(wanted.broker) as server:
+            bench = Bench(rounds, wanted.quick, tell, wanted.broker, server)
+            for name in wanted.questions or [
+                name for name in QUESTIONS if ONLY.get(name, bench.broker) == bench.broker
+            ]:
+                answers += QUESTIONS[name](bench)
     except Stuck as trouble:
         hush()
         print(f"bench: {trouble}", file=sys.stderr)
@@ -52,10 +64,10 @@ def main() -> int:
         print("bench: stopped", file=sys.stderr)
         return 130
     hush()
-    machine = about()
-    print(table(answers), *("", f"{bench.rounds} rounds" + " of a quick try" * bench.quick + f"; {machine}"), sep="\n")
+    machine = about(wanted.broker)
+    print(table(answers), *("", f"{rounds} rounds" + " of a quick try" * wanted.quick + f"; {machine}"), sep="\n")
     if wanted.json is not None:
-        report = {"machine": machine, "rounds": bench.rounds, "quick": bench.quick}
+        report = {"machine": machine, "broker": wanted.broker, "rounds": rounds, "quick": wanted.quick}
         wanted.json.write_text(json.dumps({**report, "answers": [a.as_json() for a in answers]}, indent=1) + "\n")
     return 0
 
@@ -64,11 +76,15 @@ def parse() -> argparse.Namespace:
     """The command line's words."""
     parser = argparse.ArgumentParser(prog="bench", description="Figures of umbel, beside those of another queue.")
     parser.add_argument("questions", nargs="*", metavar="QUESTION", help=f"of {', '.join(QUESTIONS)}; all by default")
+    parser.add_argument("--broker", choices=PEERS, default="sqlite", help="where the messages are (sqlite)")
     parser.add_argument("--rounds", type=int, metavar="N", help="measure everything N times (5; 1 with --quick)")
     parser.add_argument("--quick", action="store_true", help="small amounts: does it work at all?")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the single figures there, too")
     wanted = parser.parse_args()
     unknown = [name for name in wanted.questions if name not in QUESTIONS]
+    foreign = [name for name in wanted.questions if ONLY.get(name, wanted.broker) != wanted.broker]
+    if foreign:
+        parser.error(f"{foreign[0]} is asked with --broker {ONLY[foreign[0]]} alone")
     if unknown or (wanted.rounds is not None and wanted.rounds < 1):
         parser.error(f"no such question: {', '.join(unknown)}" if unknown else "--rounds: at least 1")
     return wanted
@@ -85,10 +101,32 @@ def telling() -> tuple[Callable[[str], None], Callable[[], None]]:
     )
 
 
-def about() -> str:
+@contextlib.contextmanager
+def serving(broker: str) -> Iterator[RabbitMQ | None]:
+    """The server of that broker, started; None where a file does."""
+    if broker != "rabbitmq":
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="umbel-bench-") as folder:
+        server = RabbitMQ(Path(folder) / "rabbitmq")
+        try:
+            server.start()
+            yield server
+        finally:
+            server.close()
+
+
+def about(broker: str) -> str:
     """The machine, as far as it matters here."""
     cores = len(os.sched_getaffinity(0))
-    return f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.system()}, {cores} cores"
+    store = f"SQLite {sqlite3.sqlite_version}" if broker == "sqlite" else f"RabbitMQ {version()}"
+    return f"Python {platform.python_version()}, {store}, {platform.system()}, {cores} cores"
+
+
+def version() -> str:
+    """That of the server, as its package knows it."""
+    asked = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "rabbitmq-server"], capture_output=True, text=True)
+    return asked.stdout.partition("-")[0] or "of unknown version"
 
 
 if __name__ == "__main__":

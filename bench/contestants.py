@@ -22,19 +22,25 @@ class Contestant:
     """A queue in a folder of its own: its programs run as children, so that no measurement inherits from another."""
 
     module: str
+    """``bench.peers.NAME``, and after a colon what makes this variant of it."""
     home: Path
     results: bool
     pause: float
+    url: str
+    """Of the server, or empty."""
 
     @classmethod
     @contextlib.contextmanager
-    def at_home(cls, module: str, *, results: bool = True, pause: float = 0.005) -> Iterator[Self]:
+    def at_home(cls, module: str, *, results: bool = True, pause: float = 0.005, url: str = "") -> Iterator[Self]:
         """A fresh one; everything that it leaves is removed in the end.
 
         ``results``: whether they are kept. ``pause``: seconds between two looks, for those that look at intervals.
         """
         with tempfile.TemporaryDirectory(prefix="umbel-bench-") as home:
-            yield cls(module, Path(home), results, pause)
+            contestant = cls(module, Path(home), results, pause, url)
+            yield contestant
+            if url:
+                contestant.ask("clear")
 
     def ask(self, verb: str, *counts: int) -> Any:
         """What ``bench.client`` answers; raises ``Stuck`` with what it printed when it fails."""
@@ -44,7 +50,7 @@ class Contestant:
     @contextlib.contextmanager
     def asking(self, verb: str, *counts: int) -> Iterator[subprocess.Popen[str]]:
         """The client at work; its answer is had by ``answer``."""
-        command = [sys.executable, "-m", "bench.client", self.module, verb, *map(str, counts)]
+        command = [sys.executable, "-m", "bench.client", self.module.partition(":")[0], verb, *map(str, counts)]
         pipe = subprocess.PIPE
         with subprocess.Popen(command, env=self._environment(), stdout=pipe, stderr=pipe, text=True) as child:
             try:
@@ -77,6 +83,9 @@ class Contestant:
             "BENCH_HOME": str(self.home),
             "BENCH_RESULTS": "1" if self.results else "0",
             "BENCH_PAUSE": str(self.pause),
+            "BENCH_TUNING": self.module.partition(":")[2],
+            "BENCH_URL": self.url,
+            "BENCH_QUEUE": self.home.name,
         }
         return {**plain_environment(), **ours, "UMBEL_HOME": str(self.home), "PYTHONPATH": str(ROOT)}
 

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from functools import partial
 
-from bench.contestants import Contestant, answer
+from bench.contestants import answer
 from bench.harness import Answer, Bar, Bench, Figures, column
-from bench.peers import PEERS
+from bench.peers import CELERY, OTHERS, PEERS, RAW
 
-BAR = Bar("≥", 1.2, "Huey")
+BARS = {
+    "sqlite": ([Bar("≥", 1.2, "Huey")], [Bar("≥", 1.2, "Huey")]),
+    "rabbitmq": (
+        [
+            Bar("≥", 5, "Celery's best", tuple(CELERY)),
+            Bar("≥", 2, "the fastest peer", (*CELERY, *OTHERS)),
+            Bar("≥", 0.7, RAW),
+        ],
+        [Bar("≥", 5, "Celery's best", tuple(CELERY))],
+    ),
+}
+CPU_BARS = {"sqlite": ([], []), "rabbitmq": ([Bar("≤", 80)], [Bar("≤", 150)])}
+"""What is held to them, without and with results."""
 
 
 def ask(bench: Bench) -> list[Answer]:
@@ -17,22 +29,35 @@ def ask(bench: Bench) -> list[Answer]:
     answers = []
     for results in (False, True):
         which = "results on" if results else "results off"
+        left_out = {*OTHERS, RAW} if results else ()  # they have none over RabbitMQ
         runs = bench.in_turns(
             f"drain, {which}",
-            {name: partial(measure, module, results=results, count=count) for name, module in PEERS.items()},
+            {
+                name: partial(measure, bench, module, results=results, count=count)
+                for name, module in PEERS[bench.broker].items()
+                if name not in left_out
+            },
         )
+        bars, cpu_bars = BARS[bench.broker][results], CPU_BARS[bench.broker][results]
         answers += [
-            Answer(question=f"drain, {which}", unit="tasks/s", values=column(runs, "rate"), bar=BAR),
-            Answer(question=f"CPU of the worker, {which}", unit="µs/task", values=column(runs, "cpu")),
+            Answer(question=f"drain, {which}", unit="tasks/s", values=column(runs, "rate"), bars=bars),
+            Answer(question=f"CPU of the worker, {which}", unit="µs/task", values=column(runs, "cpu"), bars=cpu_bars),
         ]
+        if bench.server is not None:
+            cpu = column(runs, "server")
+            answers.append(Answer(question=f"CPU of the server, {which}", unit="µs/task", values=cpu))
     return answers
 
 
-def measure(module: str, *, results: bool, count: int) -> Figures:
+def measure(bench: Bench, module: str, *, results: bool, count: int) -> Figures:
     """One queue drained once: all of it waits before the worker starts, and its first tenth does not count."""
-    with Contestant.at_home(module, results=results) as contestant:
+    with bench.at_home(module, results=results) as contestant:
         contestant.ask("fill", count // 10, count)
-        with contestant.asking("drained") as last, contestant.worker() as tree:
-            began, spent = contestant.await_stamp(tree), tree.cpu()
+        with contestant.asking("drained", count // 10 + count) as last, contestant.worker() as tree:
+            began, spent, served = contestant.await_stamp(tree), tree.cpu(), bench.server_cpu()
             ended = answer(last)
-            return {"rate": count / (ended - began), "cpu": (tree.cpu() - spent) / count * 1e6}
+            return {
+                "rate": count / (ended - began),
+                "cpu": (tree.cpu() - spent) / count * 1e6,
+                "server": (bench.server_cpu() - served) / count * 1e6,
+            }

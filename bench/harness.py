@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
+
+from bench.contestants import Contestant
+from bench.processes import cpu_of
+from tools.rabbitmq import RabbitMQ
 
 Figures = Mapping[str, float]
 """What one measurement gives: a value for each quantity."""
@@ -35,15 +40,28 @@ def ratios(one: Sequence[float], other: Sequence[float]) -> list[float]:
 
 
 class Bar(NamedTuple):
-    """What must be reached: at least or at most ``limit``, times the figure of ``against`` where that is given."""
+    """What must be reached: at least or at most ``limit``, times the figure of ``against`` where that is given.
+
+    ``best_of`` are the contestants whose best one is meant by ``against``; without, it is the one of that name.
+    """
 
     sign: Literal["≥", "≤"]
     limit: float
     against: str | None = None
+    best_of: tuple[str, ...] = ()
 
     def holds(self, value: float) -> bool:
         """Whether this value is good enough."""
         return value >= self.limit if self.sign == "≥" else value <= self.limit
+
+    def judged(self, values: Mapping[str, Sequence[float]]) -> Spread:
+        """What it is held against: the first contestant's values, or their ratios to the best of others by round."""
+        own = next(iter(values.values()))
+        if self.against is None:
+            return spread(own)
+        others = [values[name] for name in self.best_of or (self.against,)]
+        best = max if self.sign == "≥" else min
+        return spread(ratios(own, [best(round) for round in zip(*others, strict=True)]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,22 +71,14 @@ class Answer:
     question: str
     unit: str
     values: Mapping[str, Sequence[float]]
-    bar: Bar | None = None
+    bars: Sequence[Bar] = ()
     """None: told for information only."""
 
     @property
-    def judged(self) -> Spread | None:
-        """What the bar is held against: the first contestant's values, or their ratios to those of another."""
-        if self.bar is None:
-            return None
-        own = next(iter(self.values.values()))
-        return spread(own if self.bar.against is None else ratios(own, self.values[self.bar.against]))
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the bar holds for the median; None where there is no bar."""
-        judged = self.judged
-        return None if judged is None or self.bar is None else self.bar.holds(judged.median)
+    def verdicts(self) -> list[tuple[Bar, Spread, bool]]:
+        """Each bar with what is held against it, and whether it holds for the median."""
+        judged = [(bar, bar.judged(self.values)) for bar in self.bars]
+        return [(bar, reached, bar.holds(reached.median)) for bar, reached in judged]
 
     def as_json(self) -> dict[str, Any]:
         """Everything, the single values too."""
@@ -77,9 +87,7 @@ class Answer:
             "unit": self.unit,
             "values": {name: list(values) for name, values in self.values.items()},
             "median": {name: spread(values).median for name, values in self.values.items()},
-            "bar": None if self.bar is None else self.bar._asdict(),
-            "judged": None if self.judged is None else self.judged._asdict(),
-            "met": self.met,
+            "bars": [{**bar._asdict(), "judged": reached._asdict(), "met": met} for bar, reached, met in self.verdicts],
         }
 
 
@@ -90,6 +98,19 @@ class Bench:
     rounds: int
     quick: bool
     tell: Callable[[str], None]
+    broker: str = "sqlite"
+    server: RabbitMQ | None = None
+    """What the peers of that broker need to run."""
+
+    def at_home(self, module: str, *, results: bool = True, pause: float = 0.005) -> AbstractContextManager[Contestant]:
+        """``Contestant.at_home`` on this broker."""
+        url = "" if self.server is None else self.server.url
+        return Contestant.at_home(module, results=results, pause=pause, url=url)
+
+    def server_cpu(self) -> float:
+        """CPU seconds that the broker's server has spent so far; 0 where there is none."""
+        pid = None if self.server is None else self.server.pid
+        return 0.0 if pid is None else cpu_of(pid)
 
     def much(self, full: int, quick: int) -> int:
         """How many of something: ``quick`` is for trying whether the measurement works at all."""

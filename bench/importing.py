@@ -28,7 +28,10 @@ def ask(bench: Bench) -> list[Answer]:
     bar = Bar("≤", 1, "asyncio")
     return [
         Answer(
-            question=STATEMENTS[name], unit="ms CPU", values={name: above[name], "asyncio": above["asyncio"]}, bar=bar
+            question=STATEMENTS[name],
+            unit="ms CPU",
+            values={name: above[name], "asyncio": above["asyncio"]},
+            bars=[bar],
         )
         for name in ("umbel", "Umbel")
     ]

@@ -5,23 +5,30 @@ from __future__ import annotations
 import statistics
 from functools import partial
 
-from bench.contestants import Contestant
 from bench.harness import Answer, Bar, Bench, Figures, column
+from bench.peers import PEERS, RAW
 
-CONTESTANTS = {"umbel": "bench.peers.umbel_sqlite", "executemany": "bench.peers.bare_sqlite"}
+CONTESTANTS = {
+    "sqlite": {"umbel": "bench.peers.umbel_sqlite", "executemany": "bench.peers.bare_sqlite"},
+    "rabbitmq": {
+        "umbel": PEERS["rabbitmq"]["umbel"],
+        "Celery, one by one": "bench.peers.celery_rabbitmq",
+        RAW: PEERS["rabbitmq"][RAW],
+    },
+}
+BARS = {"sqlite": Bar("≤", 3, "executemany"), "rabbitmq": Bar("≤", 1 / 20, "Celery, one by one")}
 
 
 def ask(bench: Bench) -> list[Answer]:
     """The time of one batch."""
     count = bench.much(1_000, 100)
-    runs = bench.in_turns(
-        f"send {count:,} at once", {name: partial(measure, module, count) for name, module in CONTESTANTS.items()}
-    )
-    bar = Bar("≤", 3, "executemany")
-    return [Answer(question=f"send {count:,} at once", unit="ms", values=column(runs, "time"), bar=bar)]
+    measures = {name: partial(measure, bench, module, count) for name, module in CONTESTANTS[bench.broker].items()}
+    runs = bench.in_turns(f"send {count:,} at once", measures)
+    bars = [BARS[bench.broker]]
+    return [Answer(question=f"send {count:,} at once", unit="ms", values=column(runs, "time"), bars=bars)]
 
 
-def measure(module: str, count: int) -> Figures:
+def measure(bench: Bench, module: str, count: int) -> Figures:
     """The median of some batches in one process, and no worker."""
-    with Contestant.at_home(module) as contestant:
+    with bench.at_home(module, results=False) as contestant:
         return {"time": statistics.median(contestant.ask("many", count, 15)) * 1e3}

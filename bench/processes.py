@@ -69,7 +69,7 @@ class Tree:
 
     def cpu(self) -> float:
         """CPU seconds spent so far, in user and system mode, by the living and by the dead that were waited for."""
-        return sum(_cpu(pid) for pid in self.pids())
+        return sum(cpu_of(pid) for pid in self.pids())
 
     def memory(self) -> float:
         """Megabytes of memory: each page counts, divided by the number of processes that share it (PSS)."""
@@ -125,7 +125,8 @@ def _began(pid: int) -> str:
     return "".join(_stat(pid)[19:20])
 
 
-def _cpu(pid: int) -> float:
+def cpu_of(pid: int) -> float:
+    """CPU seconds of one process so far, in user and system mode; 0 when it is gone."""
     # Fields 14 to 17: user and system time, its own and that of the children that it has waited for.
     return sum(int(field) for field in _stat(pid)[11:15]) / TICKS
 

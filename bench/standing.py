@@ -5,29 +5,37 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from bench.contestants import Contestant, answer
+from bench.contestants import answer
 from bench.harness import Answer, Bar, Bench, Figures, column
-from bench.peers import HASTY, PEERS
+from bench.peers import CELERY, HASTY, PEERS, RAW
+
+ALIKE = {*CELERY, RAW} - {"Celery, as it comes"}
+"""What a variant of a peer would only say again."""
 
 
 def ask(bench: Bench) -> list[Answer]:
     """Five figures of one worker's life."""
     count, seconds = bench.much(20_000, 500), bench.much(10, 1)
-    measures = {name: partial(measure, module, count, seconds) for name, module in PEERS.items()}
-    hasty = partial(measure, PEERS["Huey"], count, seconds, pause=0.001)
-    runs = bench.in_turns("worker", {**measures, HASTY: hasty})
+    peers = PEERS[bench.broker]
+    measures = {
+        name: partial(measure, bench, module, count, seconds) for name, module in peers.items() if name not in ALIKE
+    }
+    if bench.broker == "sqlite":
+        measures[HASTY] = partial(measure, bench, peers["Huey"], count, seconds, pause=0.001)
+    runs = bench.in_turns("worker", measures)
+    start = [Bar("≤", 0.5)] if bench.broker == "sqlite" else [Bar("≤", 1, "Celery, as it comes")]
     return [
-        Answer(question="start to first task", unit="s", values=column(runs, "start"), bar=Bar("≤", 0.5)),
-        Answer(question="memory, idle", unit="MB PSS", values=column(runs, "idle"), bar=Bar("≤", 70)),
+        Answer(question="start to first task", unit="s", values=column(runs, "start"), bars=start),
+        Answer(question="memory, idle", unit="MB PSS", values=column(runs, "idle"), bars=[Bar("≤", 70)]),
         Answer(question=f"memory after {count:,} tasks", unit="MB PSS", values=column(runs, "after")),
-        Answer(question=f"growth over {count:,} tasks", unit="×", values=column(runs, "growth"), bar=Bar("≤", 1.1)),
-        Answer(question="CPU, idle", unit="s/minute", values=column(runs, "cpu"), bar=Bar("≤", 0.6)),
+        Answer(question=f"growth over {count:,} tasks", unit="×", values=column(runs, "growth"), bars=[Bar("≤", 1.1)]),
+        Answer(question="CPU, idle", unit="s/minute", values=column(runs, "cpu"), bars=[Bar("≤", 0.6)]),
     ]
 
 
-def measure(module: str, count: int, seconds: float, *, pause: float = 0.005) -> Figures:
+def measure(bench: Bench, module: str, count: int, seconds: float, *, pause: float = 0.005) -> Figures:
     """One worker: it starts, waits, works, waits."""
-    with Contestant.at_home(module, pause=pause) as contestant:
+    with bench.at_home(module, pause=pause) as contestant:
         contestant.ask("fill", 0, 0)
         with contestant.worker() as tree:
             start = contestant.await_stamp(tree) - tree.began
@@ -36,7 +44,7 @@ def measure(module: str, count: int, seconds: float, *, pause: float = 0.005) ->
             time.sleep(seconds)
             cpu = (tree.cpu() - spent) / (time.monotonic() - began) * 60
             contestant.ask("fill", 0, count)
-            with contestant.asking("drained") as last:
+            with contestant.asking("drained", count) as last:
                 answer(last)
             time.sleep(1)  # what is only waiting to be freed is freed
             after = tree.memory()

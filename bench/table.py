@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.harness import Answer, Spread, spread
+from bench.harness import Answer, Bar, Spread, spread
 
 HEAD = ("question", "unit", "who", "median", "least – most", "ratio", "bar", "met")
 RIGHT = frozenset({"median", "least – most", "ratio", "bar"})
@@ -28,25 +28,22 @@ def cells(line: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 
 def rows_of(answer: Answer) -> list[tuple[str, ...]]:
-    """An answer's lines: the judged contestant with the verdict, then the others."""
+    """An answer's lines: the judged contestant first; the verdicts stand beside, one a line."""
+    verdicts = [verdict(*each) for each in answer.verdicts]
     rows: list[tuple[str, ...]] = []
-    for name, values in answer.values.items():
+    for at, (name, values) in enumerate(answer.values.items()):
         own = spread(values)
         told = (name, figure(own.median), f"{figure(own.least)} – {figure(own.most)}")
-        first = not rows
-        rows.append((answer.question if first else "", answer.unit, *told, *(verdict(answer) if first else ("",) * 3)))
-    return rows
+        rows.append(("" if at else answer.question, answer.unit, *told, *(verdicts.pop(0) if verdicts else ("",) * 3)))
+    return rows + [("",) * 5 + left for left in verdicts]
 
 
-def verdict(answer: Answer) -> tuple[str, str, str]:
+def verdict(bar: Bar, judged: Spread, met: bool) -> tuple[str, str, str]:
     """Ratio, bar, and whether it is met."""
-    bar, judged = answer.bar, answer.judged
-    if bar is None or judged is None:
-        return "", "", ""
-    met = "yes" if answer.met else "no"
+    said = "yes" if met else "no"
     if bar.against is None:
-        return "", f"{bar.sign} {bar.limit:g}", met
-    return ratio(judged), f"{bar.sign} {bar.limit:g} × {bar.against}", met
+        return "", f"{bar.sign} {bar.limit:g}", said
+    return ratio(judged), f"{bar.sign} {bar.limit:g} × {bar.against}", said
 
 
 def ratio(judged: Spread) -> str:

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
 from functools import partial
 
-from bench.contestants import Contestant
 from bench.harness import Answer, Bar, Bench, Figures, column
-from bench.peers import HASTY, PEERS
+from bench.peers import HASTY, OTHERS, PEERS
+
+CELERY = "Celery"
 
 
 def ask(bench: Bench) -> list[Answer]:
     """The median, and what one call in a hundred exceeds."""
     count = bench.much(500, 50)
-    measures = {name: partial(measure, module, count) for name, module in PEERS.items()}
-    runs = bench.in_turns("round trip", {**measures, HASTY: partial(measure, PEERS["Huey"], count, pause=0.001)})
-    bar = Bar("≤", 1.2, HASTY)
+    runs = bench.in_turns("round trip", {name: partial(each, count) for name, each in contestants(bench).items()})
+    bar = Bar("≤", 1.2, HASTY) if bench.broker == "sqlite" else Bar("≤", 1.2, "the fastest peer", (CELERY, *OTHERS))
     return [
-        Answer(question="round trip, p50", unit="ms", values=column(runs, "p50"), bar=bar),
+        Answer(question="round trip, p50", unit="ms", values=column(runs, "p50"), bars=[bar]),
         Answer(question="round trip, p99", unit="ms", values=column(runs, "p99")),
     ]
 
 
-def measure(module: str, count: int, *, pause: float = 0.005) -> Figures:
+def contestants(bench: Bench) -> dict[str, Callable[[int], Figures]]:
+    """Those of the broker; of Celery the variant that waits for nothing."""
+    peers = PEERS[bench.broker]
+    if bench.broker == "sqlite":
+        measures = {name: partial(measure, bench, module) for name, module in peers.items()}
+        return {**measures, HASTY: partial(measure, bench, peers["Huey"], pause=0.001)}
+    modules = {"umbel": peers["umbel"], CELERY: peers["Celery, as it comes"], **OTHERS}
+    return {name: partial(measure, bench, module) for name, module in modules.items()}
+
+
+def measure(bench: Bench, module: str, count: int, *, pause: float = 0.005) -> Figures:
     """Some calls, one after the other, to a worker that waits."""
-    with Contestant.at_home(module, pause=pause) as contestant, contestant.working():
+    with bench.at_home(module, pause=pause) as contestant, contestant.working():
         cuts = statistics.quantiles(contestant.ask("trip", count), n=100)
         return {"p50": cuts[49] * 1e3, "p99": cuts[98] * 1e3}

@@ -1,6 +1,22 @@
-"""The queues that are measured beside each other, the one that is judged first."""
+"""The queues that are measured beside each other, by the broker on which they are; the one that is judged first."""
 
-PEERS = {"umbel": "bench.peers.umbel_sqlite", "Huey": "bench.peers.huey_sqlite"}
+CELERY = {
+    "Celery, prefetch 64": "bench.peers.celery_rabbitmq:64 late",
+    "Celery, prefetch 4": "bench.peers.celery_rabbitmq:4 late",
+    "Celery, prefetch 1": "bench.peers.celery_rabbitmq:1 late",
+    "Celery, as it comes": "bench.peers.celery_rabbitmq:4 early",
+}
+"""It acknowledges after the task, as umbel does, except as it comes: then before, and a crash loses what was begun."""
+
+OTHERS = {"Dramatiq": "bench.peers.dramatiq_rabbitmq", "Taskiq": "bench.peers.taskiq_rabbitmq"}
+
+RAW = "raw frames"
+"""No queue but the limit of the server: bytes published, delivered and acknowledged, and nothing done with them."""
+
+PEERS = {
+    "sqlite": {"umbel": "bench.peers.umbel_sqlite", "Huey": "bench.peers.huey_sqlite"},
+    "rabbitmq": {"umbel": "bench.peers.umbel_rabbitmq", **CELERY, **OTHERS, RAW: "bench.peers.raw_rabbitmq"},
+}
 
 HASTY = "Huey, 1 ms"
 """The same with a fifth of the pauses: for round trips, and what they cost while nothing is to do."""

@@ -10,7 +10,6 @@ from bench import client
 from bench.peers import umbel_sqlite
 
 DATABASE = client.HOME / "bare.db"
-UNFINISHED = umbel_sqlite.UNFINISHED
 
 _rows: dict[int, list[tuple[Any, ...]]] = {}
 """What umbel writes for so many calls."""

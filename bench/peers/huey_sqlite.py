@@ -18,7 +18,6 @@ from huey import SqliteHuey  # type: ignore[import-not-found]
 from bench import client
 
 DATABASE = client.HOME / "huey.db"
-UNFINISHED = "SELECT 1 FROM task LIMIT 1"
 
 huey = SqliteHuey(filename=str(DATABASE), results=client.RESULTS, fsync=False)
 
@@ -48,6 +47,11 @@ def call_sleeping(count: int) -> None:
     """One by one."""
     for _ in range(count):
         nap()
+
+
+def drained(count: int) -> bool:
+    """Whether its table is empty."""
+    return client.empty(DATABASE, "SELECT 1 FROM task LIMIT 1")
 
 
 def fetch(handle: Any) -> Any:

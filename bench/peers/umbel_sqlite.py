@@ -13,7 +13,6 @@ from bench import client
 from umbel import AsyncResult, Umbel
 
 DATABASE = client.HOME / "umbel.db"
-UNFINISHED = "SELECT 1 FROM messages LIMIT 1"
 
 app = Umbel("bench", broker=f"sqlite:///{DATABASE}", task_ignore_result=not client.RESULTS)
 
@@ -42,6 +41,11 @@ async def nap() -> None:
 def call_sleeping(count: int) -> None:
     """All of them in one write."""
     nap.delay_many([()] * count)
+
+
+def drained(count: int) -> bool:
+    """Whether its table is empty."""
+    return client.empty(DATABASE, "SELECT 1 FROM messages LIMIT 1")
 
 
 def fetch(result: AsyncResult[int]) -> int:

@@ -35,15 +35,22 @@ def test_a_bar_is_met_by_its_own_limit_and_by_better(bar: Bar, reached: float, m
 
 def test_a_ratio_is_judged_by_the_median_of_the_rounds_and_not_by_the_ratio_of_medians() -> None:
     values = {"umbel": [10.0, 20.0, 90.0], "Huey": [20.0, 10.0, 30.0]}
-    answer = Answer(question="drain", unit="tasks/s", values=values, bar=Bar("≥", 1.5, "Huey"))
-    assert answer.judged == Spread(2, 0.5, 3)
-    assert answer.met is True
+    answer = Answer(question="drain", unit="tasks/s", values=values, bars=[Bar("≥", 1.5, "Huey")])
+    assert answer.verdicts == [(answer.bars[0], Spread(2, 0.5, 3), True)]
+
+
+def test_a_bar_may_be_held_against_the_best_of_several() -> None:
+    values = {"umbel": [30.0, 30.0], "fast": [10.0, 5.0], "slow": [5.0, 15.0], "raw": [40.0, 40.0]}
+    most = Bar("≥", 2, "the fastest", ("fast", "slow"))
+    least = Bar("≤", 2, "the least", ("fast", "slow"))
+    assert most.judged(values) == Spread(2.5, 2, 3)
+    assert least.judged(values) == Spread(6, 6, 6)
 
 
 def test_an_absolute_bar_is_held_against_the_first_contestant() -> None:
-    answer = Answer(question="memory", unit="MB", values={"umbel": [71.0], "Huey": [30.0]}, bar=Bar("≤", 70))
-    assert answer.met is False
-    assert Answer(question="memory", unit="MB", values={"umbel": [71.0]}).met is None
+    answer = Answer(question="memory", unit="MB", values={"umbel": [71.0], "Huey": [30.0]}, bars=[Bar("≤", 70)])
+    assert [met for _, _, met in answer.verdicts] == [False]
+    assert Answer(question="memory", unit="MB", values={"umbel": [71.0]}).verdicts == []
 
 
 def test_measurements_take_turns() -> None:
@@ -72,8 +79,10 @@ def test_a_quick_try_measures_less() -> None:
 def test_the_table_says_who_reached_what_beside_the_bar() -> None:
     lines = table(
         [
-            Answer(question="drain", unit="tasks/s", values={"umbel": [30.0], "Huey": [20.0]}, bar=Bar("≥", 2, "Huey")),
-            Answer(question="start", unit="s", values={"umbel": [0.4]}, bar=Bar("≤", 0.5)),
+            Answer(
+                question="drain", unit="tasks/s", values={"umbel": [30.0], "Huey": [20.0]}, bars=[Bar("≥", 2, "Huey")]
+            ),
+            Answer(question="start", unit="s", values={"umbel": [0.4]}, bars=[Bar("≤", 0.5)]),
             Answer(question="CPU", unit="µs", values={"umbel": [47.0]}),
         ]
     ).splitlines()
@@ -83,6 +92,13 @@ def test_the_table_says_who_reached_what_beside_the_bar() -> None:
     assert cells[4][-3:] == ["", "≤ 0.5", "yes"]
     assert cells[5][-3:] == ["", "", ""]
     assert len({len(line) for line in lines}) == 1
+
+
+def test_every_bar_of_a_question_has_a_line() -> None:
+    bars = [Bar("≥", 2, "Huey"), Bar("≥", 20), Bar("≥", 40)]
+    answer = Answer(question="drain", unit="tasks/s", values={"umbel": [30.0], "Huey": [20.0]}, bars=bars)
+    lines = table([answer]).splitlines()[2:]
+    assert [line.strip("|").split("|")[-1].strip() for line in lines] == ["no", "yes", "no"]
 
 
 @pytest.mark.parametrize(("value", "text"), [(26144.4, "26,144"), (99.96, "100.0"), (3.318, "3.32")])

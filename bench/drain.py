@@ -25,7 +25,7 @@ CPU_BARS = {"sqlite": ([], []), "rabbitmq": ([Bar("≤", 80)], [Bar("≤", 150)]
 
 def ask(bench: Bench) -> list[Answer]:
     """Rate and CPU time, without and with results."""
-    count = bench.much(20_000, 500)
+    count = bench.much(20_000 if bench.server is None else 10_000, 500)
     answers = []
     for results in (False, True):
         which = "results on" if results else "results off"

@@ -123,6 +123,11 @@ class Bridge:
             opening.add_done_callback(functools.partial(self._opened, adapter))
         return cast("T", await asyncio.shield(self._entered[id(adapter)][1]))
 
+    def inside(self, adapter: AbstractAsyncContextManager[Any]) -> bool:
+        """Whether ``entered`` would return at once. For the loop's thread."""
+        known = self._entered.get(id(adapter))
+        return known is not None and known[1].done()
+
     def _opened(self, adapter: AbstractAsyncContextManager[Any], opening: asyncio.Future[Any]) -> None:
         failed = opening.cancelled() or opening.exception() is not None
         if failed and self._entered.get(id(adapter)) == (adapter, opening):

@@ -122,11 +122,31 @@ class Immediate(Protocol):
 
 
 @runtime_checkable
+class Posts(Protocol):
+    """A broker that sends what many callers have at the same moment in one write."""
+
+    def post(
+        self, messages: Sequence[tuple[Route, Envelope]], then: Callable[[BaseException | None], None]
+    ) -> Callable[[], None]:
+        """As ``Broker.publish``, not awaited; for the thread of the adapter's loop.
+
+        ``then`` is called there, once, with what ``publish`` would have raised, or None. What is returned withdraws
+        the messages if they are not on their way yet.
+        """
+        ...
+
+
+@runtime_checkable
 class Replies(Protocol):
     """A result backend that sends records to their caller in place of keeping them."""
 
     reply_to: str
     """Where this process listens; a message carries it to the worker."""
+
+    @property
+    def listening(self) -> bool:
+        """Whether ``listen`` would return at once."""
+        ...
 
     async def listen(self) -> None:
         """Return when replies can come; idempotent."""

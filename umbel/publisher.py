@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from umbel import current, outgoing
 from umbel.call import CallOptions, due_time, expiry_time
-from umbel.errors import PublishError, StoreError, StoreFull, TimeoutError
+from umbel.errors import StoreError, TimeoutError
 from umbel.ids import new_id, new_ids
 from umbel.middleware import NextSend
 from umbel.model import Envelope, Message, Queue, Route
-from umbel.ports import Broker, Immediate, Replies
+from umbel.offer import Offer
+from umbel.ports import Broker, Immediate, Posts, Replies
 from umbel.retry import NEVER_AGAIN, PublishRetry
 from umbel.routing import Queues, Routes
 from umbel.signals import after_task_publish, before_task_publish
@@ -28,16 +29,13 @@ from umbel.wire.swift import maker
 from umbel.wiring import App
 
 if TYPE_CHECKING:
+    from umbel.posting import Post
     from umbel.wire.protection import Protection
 
 _NONE: Mapping[str, Any] = {}
 
 _SHARED = tuple(each.name for each in fields(Message) if each.name not in ("id", "args", "root_id"))
 """What the messages of calls that were sent together have in common."""
-
-_WORTH_A_RETRY = (StoreFull,)
-"""Errors that say for sure that nothing was kept, and that time may mend: after any other, a message that is offered
-again might run twice."""
 
 _like = maker(Message, ("id", "args", "root_id", *_SHARED))
 
@@ -63,6 +61,10 @@ class _Defaults(NamedTuple):
     replies: Replies | None
     """What listens for results where they are sent and not kept."""
     reply_to: str
+    immediate: Immediate | None
+    """The broker, if it is one."""
+    posts: bool
+    """Whether the broker takes what many callers send at once."""
 
 
 class Publisher:
@@ -77,6 +79,8 @@ class Publisher:
         """Read once, and again after a write to the settings."""
         self._routed_last: dict[str, tuple[CallOptions, CallOptions]] = {}
         """By task, the options of the call before, which calls without any share, and what its route made of them."""
+        self._post: Post | None = None
+        """The way of this process to the broker that it last used."""
         app.conf.on_write(self._forget)
 
     def _forget(self) -> None:
@@ -106,6 +110,8 @@ class Publisher:
             PublishRetry.of(conf.task_publish_retry_policy) if conf.task_publish_retry else NEVER_AGAIN,
             replies,
             "" if replies is None else replies.reply_to,
+            app.broker if isinstance(app.broker, Immediate) else None,
+            isinstance(app.broker, Posts),
         )
         return known
 
@@ -218,12 +224,47 @@ class Publisher:
         ``EncodeError`` when an argument cannot be written; in both cases nothing was sent.
         """
         defaults = self._defaults or self._read()
+        message, envelope = self._written(defaults, route, message)
+        self._publish(defaults, [(route, envelope)], message, retry)
+        self._sent(route, message)
+
+    async def asend(self, route: Route, message: Message, *, retry: PublishRetry | None = None) -> None:
+        """As ``send``, from a coroutine, whose loop goes on meanwhile; where ``apart`` is true."""
+        defaults = self._defaults or self._read()
+        message, envelope = self._written(defaults, route, message)
+        offer = Offer(message, retry or defaults.retry, monotonic() + defaults.timeout)
+        post = self._reached(defaults)
+        if post is None:
+            from umbel import bridge
+
+            await bridge.aside(lambda: self._publish(defaults, [(route, envelope)], message, retry))
+        else:
+            await post.asend_until([(route, envelope)], defaults.timeout, offer)
+        self._sent(route, message)
+
+    @property
+    def apart(self) -> bool:
+        """Whether sending is nothing but writing bytes and waiting for the broker's word, which ``asend`` does.
+
+        Else it runs the user's code, such as a middleware, or a store's, and coroutines leave it to a thread.
+        """
+        defaults = self._defaults or self._read()
+        return (
+            defaults.posts
+            and defaults.routes is None
+            and not self.eager
+            and self._app.middleware.sends is None
+            and not (before_task_publish.receivers or after_task_publish.receivers)
+        )
+
+    def _written(self, defaults: _Defaults, route: Route, message: Message) -> tuple[Message, Envelope]:
         if before_task_publish.receivers:
             message = outgoing.announced(route, message)
         if defaults.redaction is not None:
             message = defaults.redaction.of(message, self._app.parameters_of(message.task))
-        envelope = task_v2.encode(message, defaults.form, protection=defaults.protection)
-        self._publish(defaults, [(route, envelope)], message, retry)
+        return message, task_v2.encode(message, defaults.form, protection=defaults.protection)
+
+    def _sent(self, route: Route, message: Message) -> None:
         attempt = current.request.get()
         if attempt is not None and not message.ignore_result:
             attempt.children.append(message.id)
@@ -252,21 +293,34 @@ class Publisher:
     ) -> None:
         if on_a_loop():
             _warn_of_blocking()
-        broker, pauses, latest = defaults.broker, None, monotonic() + defaults.timeout
+        offer, latest = None, monotonic() + defaults.timeout
         while True:
             try:
-                if isinstance(broker, Immediate):
-                    broker.publish_now(pairs)
+                if defaults.immediate is not None:
+                    defaults.immediate.publish_now(pairs)
+                elif (post := self._reached(defaults)) is not None:
+                    post.send(pairs, defaults.timeout)
                 else:
                     self._cross(defaults, pairs)
                 return
             except (StoreError, TimeoutError) as error:
-                if pauses is None:
-                    pauses = (retry or defaults.retry).pauses()
-                pause = next(pauses, None) if isinstance(error, _WORTH_A_RETRY) else None
-                if pause is None or monotonic() + pause > latest:
-                    raise PublishError(f"the broker did not take the message: {error}", message) from error
-                sleep(pause)
+                offer = offer or Offer(message, retry or defaults.retry, latest)
+                sleep(offer.pause_after(error))
+
+    def _reached(self, defaults: _Defaults) -> Post | None:
+        """The way on which calls share writes, where the broker and this moment have it."""
+        if not defaults.posts:
+            return None
+        from umbel import bridge, posting
+
+        way = bridge.get()
+        post = self._post
+        if post is None or post.bridge is not way or post.broker is not defaults.broker:
+            if not isinstance(way, bridge.Bridge):
+                return None
+            backend = self._app.backend if defaults.replies is not None else None
+            post = self._post = posting.Post(way, defaults.broker, backend)
+        return post
 
     def _cross(self, defaults: _Defaults, pairs: Sequence[tuple[Route, Envelope]]) -> None:
         from umbel import bridge
@@ -281,7 +335,7 @@ class Publisher:
                 await replies.listen()
             await broker.publish(pairs)
 
-        loop.run(publish(), self._app.conf.broker_publish_timeout)
+        loop.run(publish(), defaults.timeout)
 
 
 def on_a_loop() -> bool:

@@ -76,14 +76,16 @@ class Task(Declared, Generic[P, R]):
         return self.send(given, named, NO_OPTIONS.with_(**options) if options else NO_OPTIONS)
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
-        """As ``delay``, in a thread of umbel's own while the caller's loop goes on.
+        """As ``delay``, while the caller's loop goes on.
 
         The arguments must not be changed meanwhile. Cancelling the wait leaves open whether the call was sent.
         """
-        return await _aside(lambda: self.delay(*args, **kwargs))
+        if self._checker is not None:
+            self._checker(*args, **kwargs)
+        return await self.asend(args, kwargs, NO_OPTIONS)
 
     async def adelay_many(self, arguments: Iterable[Sequence[Any]]) -> list[AsyncResult[R]]:
-        """As ``delay_many``, in the way of ``adelay``."""
+        """As ``delay_many``, in a thread of umbel's own while the caller's loop goes on."""
         calls = list(arguments)
         return await _aside(lambda: self.delay_many(calls))
 
@@ -91,7 +93,9 @@ class Task(Declared, Generic[P, R]):
         self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> AsyncResult[R]:
         """As ``apply_async``, in the way of ``adelay``."""
-        return await _aside(lambda: self.apply_async(args, kwargs, **options))
+        given, named = () if args is None else args, {} if kwargs is None else kwargs
+        self.check(given, named)
+        return await self.asend(given, named, NO_OPTIONS.with_(**options) if options else NO_OPTIONS)
 
     def send(self, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions) -> AsyncResult[R]:
         """As ``apply_async``, with the options as a value, and arguments that were checked."""
@@ -105,6 +109,17 @@ class Task(Declared, Generic[P, R]):
             publisher.send(route, message)
         else:
             publisher.send(route, message, **options.offering)
+        return AsyncResult(message.id, self.app, ignored=message.ignore_result)
+
+    async def asend(self, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions) -> AsyncResult[R]:
+        """As ``send``, from a coroutine: here, or in a thread of umbel's own where more than waiting may block."""
+        publisher = self.app.publisher
+        if not publisher.apart:
+            return await _aside(lambda: self.send(args, kwargs, options))
+        if self.pydantic:
+            args, kwargs = self.plain(args, kwargs)
+        route, message = publisher.prepare(self.name, args, kwargs, self.resolved(options))
+        await publisher.asend(route, message, **options.offering)
         return AsyncResult(message.id, self.app, ignored=message.ignore_result)
 
     def send_many(self, arguments: Iterable[Sequence[Any]], options: CallOptions) -> list[AsyncResult[R]]:
@@ -246,7 +261,8 @@ class Call(Generic[P, R]):
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """Send it; see ``Task.adelay``."""
-        return await _aside(lambda: self.delay(*args, **kwargs))
+        self.task.check(args, kwargs)
+        return await self.task.asend(args, kwargs, self._options)
 
     async def adelay_many(self, arguments: Iterable[Sequence[Any]]) -> list[AsyncResult[R]]:
         """Send one call for each tuple of arguments; see ``Task.adelay_many``."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from umbel import publisher
+from umbel import offer, publisher
 from umbel.app import Umbel
 from umbel.errors import (
     ConfigurationError,
@@ -46,7 +46,8 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long was waited, by a clock that only waiting moves."""
     pauses: list[float] = []
     monkeypatch.setattr(publisher, "sleep", pauses.append)
-    monkeypatch.setattr(publisher, "monotonic", lambda: sum(pauses))
+    for module in (offer, publisher):
+        monkeypatch.setattr(module, "monotonic", lambda: sum(pauses))
     return pauses
 
 

@@ -75,9 +75,13 @@ class RpcBackend:
 
     # -- the caller's side ----------------------------------------------------------------------------------------
 
+    @property
+    def listening(self) -> bool:
+        return self._ear is not None and self._ear.ended is None
+
     async def listen(self) -> None:
         async with self._listening:
-            if self._ear is not None and self._ear.ended is None:
+            if self.listening:
                 return
             channel = await (await self.link.connection()).channel()
             # The arguments that Celery's clients of version 5.7 choose for their own; each client has its own queue.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from umbel.brokers.amqp.bus import AmqpBus
 from umbel.brokers.amqp.cemetery import Cemetery
 from umbel.brokers.amqp.consumer import AmqpConsumer
-from umbel.brokers.amqp.outlet import Outlet
+from umbel.brokers.amqp.outlet import Outlet, Told
 from umbel.brokers.amqp.topology import GONE
 from umbel.clock import SystemClock
 from umbel.model import Envelope, Queue, Route
@@ -78,6 +78,10 @@ class AmqpBroker:
     async def publish(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
         """Every message is confirmed when this returns; those of a call that fails may have been taken in part."""
         await self._way[1].publish(messages)
+
+    def post(self, messages: Sequence[tuple[Route, Envelope]], then: Told) -> Callable[[], None]:
+        """See ``ports.Posts``."""
+        return self._way[1].post(messages, then)
 
     async def consume(self, queues: Sequence[str], prefetch: int) -> AmqpConsumer:
         return AmqpConsumer(

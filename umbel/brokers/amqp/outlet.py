@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from umbel.brokers.amqp.topology import DEAD, TOP, ensure_dead, ensure_ladder, ensure_queue, steps
 from umbel.clock import Clock
-from umbel.errors import StoreUnreachable
+from umbel.errors import StoreError, StoreUnreachable
 from umbel.model import Envelope, Queue, Route
 from umbel.stores.amqp import frames
 from umbel.stores.amqp.channel import Channel, Parcel, Unroutable
 from umbel.stores.amqp.link import Link
 from umbel.wire.amqp import resent, with_priority
 
+Told = Callable[[BaseException | None], None]
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 
@@ -46,21 +47,28 @@ class Outlet:
         """What was declared over this channel's connection."""
         self._starts: dict[tuple[str, str], bytes] = {}
 
-    async def publish(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
+    async def publish(self, messages: Sequence[tuple[Route, Envelope]], failed: StoreError | None = None) -> None:
         """Return when the server has taken all of them for good.
 
         A server that has been there is waited for; what was on its way when the connection was lost is sent again,
         marked ``umbel_resent``. A queue that was removed meanwhile is made again, once. Raises ``StoreUnreachable`` at
-        once when there never was a server, ``StoreRefused`` for what no queue takes.
+        once when there never was a server, ``StoreRefused`` for what no queue takes. ``failed`` is how an attempt
+        ended in which they were written: this goes on from there.
         """
         deadline = asyncio.get_running_loop().time() + self._patience
         pause = _FIRST_PAUSE
-        written = 0
+        written = -1
         again = True
         while True:
             try:
+                if failed is not None:
+                    error, failed = failed, None
+                    raise error
                 channel = await self._ready()
-                parcels = [await self._parcel(channel, route, envelope) for route, envelope in messages]
+                now = self._clock.now()
+                for route, _ in messages:
+                    await self._prepare(route, now)
+                parcels = [self._parcel(channel, route, envelope, now) for route, envelope in messages]
                 written = channel.published
                 await channel.publish(parcels)
                 return
@@ -84,6 +92,22 @@ class Outlet:
         channel = await self._ready()
         await channel.publish([Parcel(self._start(channel, "", queue), envelope.head, envelope.body)])
 
+    def post(self, messages: Sequence[tuple[Route, Envelope]], then: Told) -> Callable[[], None]:
+        """See ``ports.Posts``. What needs nothing to be waited for is written with others of this turn of the loop."""
+        posting = _Posting(self, messages, then)
+        channel = self._channel
+        if (
+            channel is None
+            or channel.ended is not None
+            or not channel.connection.takes_more
+            or any(not self._prepared(route) for route, _ in messages)
+        ):
+            posting.begin()
+        else:
+            now = self._clock.now()
+            channel.post([self._parcel(channel, route, envelope, now) for route, envelope in messages], posting.told)
+        return posting.withdraw
+
     async def declare(self, queue: Queue) -> None:
         """Make sure that the queue is there."""
         await self._ready()
@@ -101,20 +125,28 @@ class Outlet:
                 self._starts.clear()
             return self._channel
 
-    async def _parcel(self, channel: Channel, route: Route, envelope: Envelope) -> Parcel:
+    def _prepared(self, route: Route) -> bool:
+        known = self._known
+        return route.queue in known and (route.due is None or TOP in known)
+
+    async def _prepare(self, route: Route, now: float) -> None:
+        """Make sure that there is what the message needs on its way."""
         queue = route.queue
         if queue == DEAD and queue not in self._known:
             await ensure_dead(self._link)
             self._known.add(queue)
         elif queue not in self._known:
             await self.declare(self._queues.get(queue) or Queue(queue))
+        if route.due is not None and TOP not in self._known and route.due > now:
+            await ensure_ladder(self._link)
+            self._known.add(TOP)
+
+    def _parcel(self, channel: Channel, route: Route, envelope: Envelope, now: float) -> Parcel:
         # As Celery does: to the queue by its name, unless it is reached by an exchange of its own.
+        queue = route.queue
         exchange, key = (route.exchange, route.routing_key or queue) if route.exchange else ("", queue)
         head = envelope.head if route.priority is None else with_priority(envelope.head, route.priority)
-        if route.due is not None and (wait := math.ceil(route.due - self._clock.now())) > 0:
-            if TOP not in self._known:
-                await ensure_ladder(self._link)
-                self._known.add(TOP)
+        if route.due is not None and (wait := math.ceil(route.due - now)) > 0:
             exchange, key = TOP, steps(wait, queue)
             return Parcel(frames.start_of_publish(channel.number, exchange, key), head, envelope.body)
         return Parcel(self._start(channel, exchange, key), head, envelope.body)
@@ -124,3 +156,37 @@ class Outlet:
         if start is None:
             start = self._starts[exchange, key] = frames.start_of_publish(channel.number, exchange, key)
         return start
+
+
+class _Posting:
+    """What one caller has posted: told how it ended, whatever it takes."""
+
+    __slots__ = ("_messages", "_outlet", "_task", "_then", "_withdrawn")
+
+    def __init__(self, outlet: Outlet, messages: Sequence[tuple[Route, Envelope]], then: Told) -> None:
+        self._outlet = outlet
+        self._messages = messages
+        self._then = then
+        self._task: asyncio.Task[None] | None = None
+        self._withdrawn = False
+
+    def begin(self, failed: StoreError | None = None) -> None:
+        """Take the way on which one may wait."""
+        self._task = asyncio.get_running_loop().create_task(self._outlet.publish(self._messages, failed))
+        self._task.add_done_callback(self._ended)
+
+    def told(self, error: StoreError | None) -> None:
+        """How the attempt ended in which they were written at once."""
+        if isinstance(error, Unroutable | StoreUnreachable) and not self._withdrawn:
+            self.begin(error)
+        else:
+            self._then(error)
+
+    def withdraw(self) -> None:
+        """What is not written by now is not written any more."""
+        self._withdrawn = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._then(StoreError("it was withdrawn") if task.cancelled() else task.exception())

@@ -30,7 +30,10 @@ class Way(Protocol):
 
     def write(self, data: bytes) -> None: ...
 
-    def write_all(self, parts: Iterable[bytes]) -> None: ...
+    def write_soon(self, parts: Iterable[bytes]) -> None: ...
+
+    @property
+    def takes_more(self) -> bool: ...
 
     async def writable(self) -> None: ...
 
@@ -74,19 +77,32 @@ class Unroutable(StoreRefused):
         super().__init__(text)
 
 
+Then = Callable[[StoreError | None], None]
+"""Called with how something ended: what it would have raised, or None."""
+
+
 class Batch:
     """Messages that were published together and are not all confirmed yet."""
 
-    __slots__ = ("done", "ids", "left", "refused", "returned")
+    __slots__ = ("left", "parcels", "refused", "returned", "then")
 
-    def __init__(self, count: int, done: asyncio.Future[None], ids: set[str]) -> None:
-        self.left = count
-        self.done = done
-        self.ids = ids
+    def __init__(self, parcels: Sequence[Parcel], then: Then) -> None:
+        self.left = len(parcels)
+        self.parcels = parcels
+        self.then = then
         self.refused: list[str] = []
         """Why the server would not take some."""
         self.returned: set[str] = set()
         """The ids of those that no queue takes."""
+
+    def outcome(self, address: object) -> StoreError | None:
+        """What the server said of them, now that it has of all."""
+        if not self.refused:
+            return None
+        why = f"{address}: {'; '.join(dict.fromkeys(self.refused))}"
+        if len(self.refused) == len(self.returned):
+            return Unroutable(why, frozenset(self.returned))
+        return StoreRefused(why)
 
 
 class Channel:
@@ -148,10 +164,9 @@ class Channel:
         self.connection.forget(self.number)
         if self._answer is not None and not self._answer[1].done():
             self._answer[1].set_exception(why)
-        for batch in set(self._unconfirmed.values()):
-            if not batch.done.done():
-                batch.done.set_exception(why)
-        self._unconfirmed.clear()
+        lost, self._unconfirmed = dict.fromkeys(self._unconfirmed.values()), {}
+        for batch in lost:
+            batch.then(why)
         if self.on_end is not None:
             self.on_end(why)
 
@@ -219,23 +234,27 @@ class Channel:
         if not parcels:
             return
         await self.connection.writable()
+        done: asyncio.Future[StoreError | None] = asyncio.get_running_loop().create_future()
+        self.post(parcels, lambda error: None if done.done() else done.set_result(error))
+        error = await done
+        if error is not None:
+            raise error
+
+    def post(self, parcels: Sequence[Parcel], then: Then) -> None:
+        """As ``publish`` of at least one, not awaited, in one write with others of this turn of the loop.
+
+        ``then`` is called with what ``publish`` would have raised, or None. Raises why the channel is closed.
+        """
         self.check()
         number, piece = self.number, self.connection.piece
-        done = asyncio.get_running_loop().create_future()
-        batch = Batch(len(parcels), done, {id_and_priority(parcel.head)[0] for parcel in parcels})
+        batch = Batch(parcels, then)
         parts: list[bytes] = []
         for parcel in parcels:
             self.published += 1
             self._unconfirmed[self.published] = batch
             parts.append(parcel.start)
             parts += frames.content(number, parcel.head, parcel.body, piece)
-        self.connection.write_all(parts)
-        await done
-        if batch.refused:
-            why = f"{self.connection.address}: {'; '.join(dict.fromkeys(batch.refused))}"
-            if len(batch.refused) == len(batch.returned):
-                raise Unroutable(why, frozenset(batch.returned))
-            raise StoreRefused(why)
+        self.connection.write_soon(parts)
 
     def _confirm(self, tag: int, multiple: bool, taken: bool) -> None:
         first = self._confirmed + 1 if multiple else tag
@@ -248,15 +267,15 @@ class Channel:
             if not taken:
                 batch.refused.append("the server could not keep the message (basic.nack)")
             batch.left -= 1
-            if not batch.left and not batch.done.done():
-                batch.done.set_result(None)
+            if not batch.left:
+                batch.then(batch.outcome(self.connection.address))
 
     def _returned(self, code: int, text: str, exchange: str, key: str, head: bytes) -> None:
         where = f"the exchange {exchange!r} with the key {key!r}" if exchange else f"the queue {key!r}"
         what = f"no queue takes what is sent to {where}: {code} {text}"
         id = id_and_priority(head)[0]
         for batch in dict.fromkeys(self._unconfirmed.values()):
-            if id in batch.ids:
+            if any(id_and_priority(parcel.head)[0] == id for parcel in batch.parcels):
                 batch.refused.append(what)
                 batch.returned.add(id)
                 return

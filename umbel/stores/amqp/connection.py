@@ -67,6 +67,8 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._writable = asyncio.Event()
         self._writable.set()
+        self._soon: list[bytes] = []
+        """What is written at the end of this turn of the loop."""
 
     # -- asyncio's side -------------------------------------------------------------------------------------------
 
@@ -201,15 +203,30 @@ class Connection(asyncio.Protocol):
         self.check()
         assert self._transport is not None
         self._sent = self._loop.time()
+        if self._soon:
+            data = b"".join((*self._soon, data))
+            self._soon.clear()
         self._transport.write(data)
 
-    def write_all(self, parts: Iterable[bytes]) -> None:
-        """Send many pieces."""
-        self.write(b"".join(parts))
+    def write_soon(self, parts: Iterable[bytes]) -> None:
+        """Send many pieces, with everything else of this turn of the loop; raises what ended the connection."""
+        self.check()
+        if not self._soon:
+            self._loop.call_soon(self._write_soon)
+        self._soon += parts
+
+    def _write_soon(self) -> None:
+        if self._soon and not self.lost.done():
+            self.write(b"")
 
     def send(self, channel: int, method: Any) -> None:
         """Send a method."""
         self.write(marshal(method, channel))
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether ``writable`` would return at once."""
+        return self._writable.is_set() and self.unblocked.is_set() and not self.lost.done()
 
     async def writable(self) -> None:
         """Return when what was written has gone far enough for more, and the server takes messages."""

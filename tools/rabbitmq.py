@@ -27,7 +27,7 @@ def free_port() -> int:
 class RabbitMQ:
     """One server. ``start`` again after ``kill`` or ``stop`` brings back what was durable."""
 
-    def __init__(self, folder: Path, config: str = "") -> None:
+    def __init__(self, folder: Path, config: str = "", advanced: str = "") -> None:
         self.folder = folder
         self.port = free_port()
         self._spread = free_port()
@@ -35,16 +35,17 @@ class RabbitMQ:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "rabbitmq.conf").write_text(f"listeners.tcp.1 = 127.0.0.1:{self.port}\n{config}")
         (folder / "plugins").write_text("[].")
+        if advanced:
+            (folder / "advanced.config").write_text(advanced)
 
     @property
     def url(self) -> str:
         """Where it listens."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}//"
 
-    def start(self) -> None:
-        """Start it and return when it takes logins."""
+    def _environment(self) -> dict[str, str]:
         folder = self.folder
-        environment = {
+        return {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
             "RABBITMQ_NODENAME": f"umbel{self.port}@localhost",
@@ -63,11 +64,32 @@ class RabbitMQ:
             "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "generated"),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
+
+    def control(self, *words: str) -> str:
+        """What ``rabbitmqctl`` says to these words; raises ``CalledProcessError`` when it cannot do them."""
+        done = subprocess.run(
+            [SCRIPT.with_name("rabbitmqctl"), *words],
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    def start(self) -> None:
+        """Start it and return when it takes logins."""
+        folder = self.folder
         log = folder / "out"
         log.write_bytes(b"")
         with log.open("wb") as out:
             self._process = subprocess.Popen(
-                [SCRIPT], env=environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True
+                [SCRIPT],
+                env=self._environment(),
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         deadline = time.monotonic() + PATIENCE
         while b"Server startup complete" not in log.read_bytes() or not self._listens():

@@ -17,17 +17,25 @@ from umbel.ports import Broker, Mark, Marks, ResultBackend
 class Abroad(Site):
     """Workers and client go by ``proxy``; ``watcher``, which the ledgers use, goes straight to the server.
 
-    ``options`` are those of the URL; ``backend`` is a file of its own where it is left out.
+    ``options`` are those of the URL, ``others`` more URLs; ``backend`` is a file of its own where it is left out.
     """
 
     def __init__(
-        self, folder: Path, server: RabbitMQ, proxy: Proxy | None = None, options: str = "", backend: str = ""
+        self,
+        folder: Path,
+        server: RabbitMQ,
+        proxy: Proxy | None = None,
+        options: str = "",
+        backend: str = "",
+        others: str = "",
     ) -> None:
         super().__init__(folder)
         self.queue = f"site-{uuid.uuid4().hex}"
         self.path = folder / "results.db"
         self.direct = server.url
         self.url = (server.url if proxy is None else proxy.url(server.url)) + options
+        if others:
+            self.url += f";{others}"
         results = backend or f"sqlite:///{self.path}"
         self.environ |= {
             "UMBEL_BROKER_URL": self.url,

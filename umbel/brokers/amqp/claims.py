@@ -9,9 +9,13 @@ from typing import NamedTuple
 from umbel.errors import DecodeError
 from umbel.model import Delivery, Settlement
 from umbel.wire.amqp import is_copy
+from umbel.wire.marks import RESENT
 
 MOST_LATE = 10_000
 """Settlements of lost deliveries that are kept for the case that they come back; the oldest go first."""
+
+
+_RESENT = RESENT.encode()
 
 
 class Receipt(NamedTuple):
@@ -93,7 +97,7 @@ class Claims:
         """What is known of a message that came again: the claim to which it belongs, which goes on; or how it had ended
         when it was lost, which is forgotten here. A copy of one that is held is settled with it."""
         for claim in self._held.values():
-            if (claim.lost or resent) and same(claim.delivery, delivery):
+            if (claim.lost or resent or _RESENT in claim.delivery.envelope.head) and same(claim.delivery, delivery):
                 if claim.lost:
                     claim.tag, claim.since = tag, now
                 else:

@@ -17,7 +17,7 @@ from umbel.stores.amqp.link import Link
 from umbel.wire.amqp import id_and_priority, starts_of, with_headers
 from umbel.wire.marks import RESENT, STARTS
 
-RETURNS = 30
+RETURNS = 10
 """Seconds after which a copy that nobody holds goes back to its task queue."""
 
 UNUSED = 600

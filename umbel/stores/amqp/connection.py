@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
+import ssl
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,8 @@ from umbel.stores.amqp.channel import Channel
 
 if TYPE_CHECKING:
     from umbel.stores.amqp.address import Address
+
+logger = logging.getLogger("umbel.brokers")
 
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 FRAME_MAX = 131072
@@ -51,7 +55,6 @@ class Connection(asyncio.Protocol):
         self.unblocked = asyncio.Event()
         """Cleared while the server takes no messages (memory or disk alarm)."""
         self.unblocked.set()
-        self.blocked_because = ""
         self.piece = FRAME_MAX - 8
         """Bytes of a body that fit into a frame."""
         self.server: dict[str, Any] = {}
@@ -81,6 +84,9 @@ class Connection(asyncio.Protocol):
         self._gone.set()
         if self._closing:
             self._end(None)
+        elif isinstance(exc, ssl.SSLError) and not self._opened.done():
+            # A server that wants another certificate says so after its own part of the handshake.
+            self._end(StoreRefused(f"{self.address}: no TLS connection: {exc.reason or exc}"))
         elif not self._opened.done() and self.server:
             # An old server says nothing when it refuses a login: it hangs up.
             self._end(StoreRefused(f"{self.address}: the server hung up while {self.address.user!r} logged in"))
@@ -156,9 +162,10 @@ class Connection(asyncio.Protocol):
             if self._transport is not None:
                 self._transport.close()
         elif isinstance(method, commands.Connection.Blocked):
-            self.blocked_because = str(method.reason)
+            logger.warning("%s takes no messages for now: %s", self.address, method.reason)
             self.unblocked.clear()
         elif isinstance(method, commands.Connection.Unblocked):
+            logger.warning("%s takes messages again", self.address)
             self.unblocked.set()
         else:
             raise ValueError(f"{method.name} was not asked for")

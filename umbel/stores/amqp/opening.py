@@ -64,13 +64,15 @@ async def _connect(address: Address) -> Connection:
 
 
 def _context(address: Address) -> ssl.SSLContext:
+    named = [address.ca_certs]
     try:
         context = ssl.create_default_context(cafile=address.ca_certs)
         if address.certfile:
+            named = [address.certfile, address.keyfile]
             context.load_cert_chain(address.certfile, address.keyfile)
     except (OSError, ssl.SSLError) as error:
-        named = ", ".join(filter(None, (address.ca_certs, address.certfile, address.keyfile)))
-        raise ConfigurationError(f"{address}: {named} cannot be read: {error}") from error
+        files = " or ".join(dict.fromkeys(filter(None, named)))
+        raise ConfigurationError(f"{address}: {files} cannot be read: {error}") from error
     if not address.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

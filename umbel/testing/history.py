@@ -25,7 +25,7 @@ from umbel.model import (
 )
 from umbel.request import Request
 from umbel.wire import results, task_v2
-from umbel.worker.settler import Report, Settler
+from umbel.worker.settler import NOTHING, Report, Sequel, Settler
 
 LOST = "LOST"
 """The state of a delivery with which the worker died: nothing of it was settled."""
@@ -80,7 +80,6 @@ class Witness(Settler):
 
     def __init__(self, app: Umbel, hostname: str) -> None:
         super().__init__(app, hostname)
-        self._app = app
         self.end: Mapping[str, Any] = {}
         """``state``, ``value`` and ``traceback`` of the last report."""
 
@@ -94,8 +93,9 @@ class Witness(Settler):
         *,
         bury: str | None = None,
         timed_out: bool = False,
+        sequel: Sequel = NOTHING,
     ) -> Report:
-        report = super().settle(number, task, request, outcome, runtime, bury=bury, timed_out=timed_out)
+        report = super().settle(number, task, request, outcome, runtime, bury=bury, timed_out=timed_out, sequel=sequel)
         self.end = self._recorded(report) or _told(outcome)
         return report
 

@@ -70,6 +70,11 @@ PROPERTIES = frozenset(
 LINKS = ("callbacks", "errbacks", "chain", "chord")
 """The keys of the third part of a body, in this order."""
 
+CHAIN = "celery.chain"
+GROUP = "celery.group"
+CHORD = "celery.chord"
+"""What a signature names in place of a task when it stands for several."""
+
 _CELERY = "celery.exceptions"
 _BILLIARD = "billiard.exceptions"
 _KOMBU = "kombu.exceptions"

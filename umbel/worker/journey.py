@@ -11,15 +11,16 @@ from umbel import handlers
 from umbel.app import Umbel
 from umbel.attempt import Ended, attempt, told
 from umbel.declared import Declared
-from umbel.errors import NotRegistered, TimeLimitExceeded, WireError, WorkerLostError
+from umbel.errors import ConfigurationError, NotRegistered, TimeLimitExceeded, WireError, WorkerLostError
 from umbel.handlers import Call
-from umbel.model import Delivery, Failed, Message, Outcome, Revoked, dead
+from umbel.model import NO_LINKS, Delivery, Failed, Message, Outcome, Revoked, dead
 from umbel.request import Request
 from umbel.signals import task_received, task_rejected, task_unknown
 from umbel.wire import task_v2
 from umbel.worker.admission import admit
+from umbel.worker.following import Following
 from umbel.worker.holding import REVOKED, TERMINATED, TIMED_OUT, Certificate
-from umbel.worker.settler import Report, Settler
+from umbel.worker.settler import NOTHING, Report, Settler
 
 logger = logging.getLogger("umbel.worker")
 
@@ -68,6 +69,7 @@ class Journey:
         self._soft_limit: float | None = app.conf.task_soft_time_limit
         self._hard_limit: float | None = app.conf.task_time_limit
         self._settler = settler or Settler(app, hostname)
+        self._following = Following(app, self._settler, call)
 
     async def __call__(self, number: int, delivery: Delivery) -> Report:
         """The life of one delivery. The firewall: what escapes is logged, and the delivery becomes a dead letter."""
@@ -109,6 +111,12 @@ class Journey:
         outcome: Outcome | None = None
         if message.expires is not None or message.eta is not None:
             outcome = admit(message, self._app.clock.now())
+        linked = message.links is not NO_LINKS
+        if linked:
+            try:
+                self._following.check(message)
+            except (WireError, ConfigurationError) as error:
+                return self._settler.undecodable(number, delivery, error)
         started = perf_counter()
         if outcome is None:
             late = self._acks_late if task.acks_late is None else task.acks_late
@@ -122,7 +130,10 @@ class Journey:
             outcome = await attempt(task, request, message, self._call)
         else:
             await told(task, request, message, outcome, self._call)
-        return self._settler.settle(number, task, request, outcome, perf_counter() - started)
+        runtime, sequel = perf_counter() - started, NOTHING
+        if linked:
+            outcome, sequel = await self._following.after(task, request, message, outcome)
+        return self._settler.settle(number, task, request, outcome, runtime, sequel=sequel)
 
     def _limits(self, task: Declared, message: Message) -> tuple[float | None, float | None]:
         """(soft, hard) in seconds: the message's own before the task's before the settings'."""
@@ -154,6 +165,8 @@ class Journey:
             return self._settler.undecodable(number, delivery, error)
         request = Request(message, delivery, hostname=self._hostname)
         await told(task, request, message, outcome, self._call)
-        timed_out = certificate.kind == TIMED_OUT
+        timed_out, sequel = certificate.kind == TIMED_OUT, NOTHING
         bury = reason if certificate.bury else None
-        return self._settler.settle(number, task, request, outcome, 0.0, bury=bury, timed_out=timed_out)
+        if message.links is not NO_LINKS:
+            outcome, sequel = await self._following.after(task, request, message, outcome, timed_out=timed_out)
+        return self._settler.settle(number, task, request, outcome, 0.0, bury=bury, timed_out=timed_out, sequel=sequel)

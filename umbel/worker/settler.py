@@ -42,6 +42,7 @@ from umbel.wire import results, task_v2
 from umbel.wire.marking import life_of, reply_to_of
 from umbel.wire.marks import LIFE, RESENT, UNKNOWN_SINCE
 from umbel.wire.redaction import Redaction
+from umbel.wire.signatures import Waiting
 
 logger = logging.getLogger("umbel.worker")
 
@@ -56,11 +57,22 @@ class Report(NamedTuple):
     follow_ups: Sequence[tuple[Route, Envelope]] = ()
 
 
+class Sequel(NamedTuple):
+    """What follows an attempt because its message says so: what is to be sent, and why the message must be kept."""
+
+    follow_ups: Sequence[tuple[Route, Envelope]] = ()
+    bury: str | None = None
+
+
+NOTHING = Sequel()
+
+
 class Settler:
     """Holds what the settings say of results; keeps nothing of any task."""
 
     def __init__(self, app: Umbel, hostname: str) -> None:
         conf = app.conf
+        self._app = app
         self._clock = app.clock
         self._zone = app.timezone
         self._hostname = hostname
@@ -85,6 +97,7 @@ class Settler:
         *,
         bury: str | None = None,
         timed_out: bool = False,
+        sequel: Sequel = NOTHING,
     ) -> Report:
         """The report of an attempt; ``bury`` puts the message among the dead letters for that reason."""
         record: SealedRecord | None = None
@@ -94,7 +107,7 @@ class Settler:
             except EncodeError as error:
                 outcome = failed(EncodeError(f"the result of {task.name} cannot be stored: {error}"), task)
         verdict = ACK
-        follow_ups: Sequence[tuple[Route, Envelope]] = ()
+        follow_ups = sequel.follow_ups
         if isinstance(outcome, Retried):
             try:
                 follow_ups = [self._again(task, request, outcome)]
@@ -102,7 +115,7 @@ class Settler:
             except EncodeError as error:
                 outcome = failed(EncodeError(f"the retry of {task.name} cannot be sent: {error}"), task)
         if isinstance(outcome, Failed):
-            acks = self._ack_failures if task.acks_on_failure_or_timeout is None else task.acks_on_failure_or_timeout
+            acks = self.acks_failures(task)
             if timed_out and not acks:
                 verdict = REQUEUE
             else:
@@ -115,11 +128,45 @@ class Settler:
             verdict = later(outcome.due)
         elif isinstance(outcome, Rejected):
             verdict = REQUEUE if outcome.requeue else dead(outcome.reason)
-        if bury is not None:
-            verdict = dead(bury)
+        if bury is not None or sequel.bury is not None:
+            verdict = dead(bury or sequel.bury or "")
         if logger.isEnabledFor(logging.INFO) or not isinstance(outcome, Succeeded):
             tell(task, request, outcome, runtime)
         return Report(number, verdict, record, runtime, follow_ups)
+
+    def acks_failures(self, task: Declared) -> bool:
+        """Whether the message of a failed attempt is done with."""
+        acks = task.acks_on_failure_or_timeout
+        return self._ack_failures if acks is None else acks
+
+    def proven(self, task: Declared, request: Request, outcome: Succeeded) -> None:
+        """Raise ``EncodeError`` for a value that cannot be stored."""
+        self._record(task, request, State.SUCCESS, outcome.value)
+
+    def sent_on(self, route: Route, message: Message, form: str) -> tuple[Route, Envelope]:
+        """A message of another task, ready to leave; raises ``EncodeError``."""
+        if self._hides:
+            message = self._redaction.of(message, self._app.parameters_of(message.task))
+        return route, task_v2.encode(message, form, protection=self._protection)
+
+    def left_out(self, waiting: Waiting, request: Request, state: State, error: BaseException) -> None:
+        """Record that a task which would have followed never runs."""
+        message = request.message
+        if not self._keeps_results or message is None or current.recorder is None:
+            return
+        now = self._clock.now()
+        record = Record(
+            id=waiting.id,
+            state=state,
+            value=error,
+            date_done=datetime.fromtimestamp(now, self._zone),
+            parent_id=message.id,
+            name=waiting.task,
+            worker=self._hostname,
+            life=message.marks.get(LIFE, 0),
+            reply_to=waiting.reply_to,
+        )
+        current.recorder(self._seal(record, now))
 
     def _again(self, task: Declared, request: Request, outcome: Retried) -> tuple[Route, Envelope]:
         message, delivery = outcome.message, request.delivery

@@ -1,0 +1,135 @@
+"""Has what follows a task happen: callbacks, error callbacks, the rest of its chain."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from umbel.app import Umbel
+from umbel.attempt import failed
+from umbel.call import NO_OPTIONS, CallOptions
+from umbel.declared import Declared
+from umbel.errors import EncodeError, TaskRevokedError, UmbelError
+from umbel.handlers import Call
+from umbel.model import Delivery, Envelope, Failed, Message, Outcome, Revoked, Route, State, Succeeded
+from umbel.request import Request
+from umbel.task import Task
+from umbel.wire import signatures
+from umbel.wire.marks import RESENT
+from umbel.wire.signatures import Step
+from umbel.worker.settler import NOTHING, Sequel, Settler
+
+logger = logging.getLogger("umbel.worker")
+
+
+class Following:
+    """Makes messages of the links of others; keeps nothing of any task."""
+
+    def __init__(self, app: Umbel, settler: Settler, call: Call) -> None:
+        self._app = app
+        self._settler = settler
+        self._call = call
+
+    def check(self, message: Message) -> None:
+        """Raise what stands against following this message, before it is run: ``DecodeError``, ``NoResultBackend``
+        where a chord is in the way, ``ConfigurationError`` for options that no call has."""
+        steps = [*signatures.after_success(message, None), *(step for step, _ in signatures.after_failure(message))]
+        for step in steps:
+            self._app.publisher.queue_of(step.task, self._options(step))
+
+    async def after(
+        self, task: Declared, request: Request, message: Message, outcome: Outcome, *, timed_out: bool = False
+    ) -> tuple[Outcome, Sequel]:
+        """The outcome, and what follows it.
+
+        A success whose value or follow-ups cannot be written becomes a failure, and the message is kept, so that its
+        workflow can be taken up again.
+        """
+        delivery, bury = request.delivery, None
+        if delivery is None or (timed_out and not self._settler.acks_failures(task)):
+            return outcome, NOTHING
+        if delivery.redelivered:
+            message = replace(message, marks={**message.marks, RESENT: True})
+        if isinstance(outcome, Succeeded):
+            try:
+                pairs = [self._pair(step, delivery) for step in signatures.after_success(message, outcome.value)]
+                request.children += [envelope.id for _, envelope in pairs]
+                self._settler.proven(task, request, outcome)
+                return outcome, Sequel(pairs)
+            except UmbelError as error:
+                wrong = EncodeError(f"what follows {task.name} cannot be sent, or its result not be stored: {error}")
+                outcome, bury = failed(wrong, task), str(wrong)
+                request.children.clear()
+        if isinstance(outcome, Failed):
+            in_chord = self._leave_out(request, message, State.FAILURE, outcome.error)
+            pairs = [
+                self._pair(step, delivery)
+                for step, signature in signatures.after_failure(message)
+                if not await self._called(step, signature, request, message, outcome)
+            ]
+            request.children += [envelope.id for _, envelope in pairs]
+            return outcome, Sequel(pairs, bury or in_chord)
+        if isinstance(outcome, Revoked):
+            return outcome, Sequel(
+                (), self._leave_out(request, message, State.REVOKED, TaskRevokedError(outcome.reason))
+            )
+        return outcome, NOTHING
+
+    def _leave_out(self, request: Request, message: Message, state: State, error: BaseException) -> str | None:
+        """Tell whoever waits for the rest of the chain; gives why the message must be kept, if it must."""
+        waiting, in_chord = signatures.left_out(message)
+        for each in waiting:
+            self._settler.left_out(each, request, state, error)
+        if in_chord:
+            return "a chord waits for the end of its chain, and no result store here can tell it that this task failed"
+        return None
+
+    async def _called(
+        self, step: Step, signature: Mapping[str, Any], request: Request, message: Message, outcome: Failed
+    ) -> bool:
+        """Whether the error callback was called here, with request, exception and traceback: one that takes several
+        arguments is. What it raises is logged."""
+        task = self._app.tasks.get(step.task)
+        if task is None or step.task != signature["task"] or not _takes_several(task):
+            return False
+        args = (request, outcome.error, outcome.traceback, *signature["args"])
+        try:
+            await self._call(_Errback(task), replace(message, args=args, kwargs=signature["kwargs"]))
+        except Exception:
+            logger.exception("The error callback %s of %s[%s] raised", step.task, message.task, message.id)
+        return True
+
+    def _pair(self, step: Step, delivery: Delivery) -> tuple[Route, Envelope]:
+        """The step as a message that goes where its task's calls go."""
+        route, message = self._app.publisher.prepare(step.task, step.args, step.kwargs, self._options(step))
+        message = step.of(message)
+        if step.priority is not None:
+            route = route._replace(priority=step.priority)
+        return self._settler.sent_on(route, message, delivery.envelope.form)
+
+    def _options(self, step: Step) -> CallOptions:
+        options = NO_OPTIONS.with_(**step.options)
+        task = self._app.tasks.get(step.task)
+        return options if task is None else task.resolved(options)
+
+
+class _Errback:
+    """An error callback in the place of the task that failed."""
+
+    def __init__(self, task: Task[..., Any]) -> None:
+        self.name = task.name
+        self.is_async = task.is_async
+        self.run = task.run
+
+
+def _takes_several(task: Task[..., Any]) -> bool:
+    """Whether its function, which is not bound, takes more than one positional argument."""
+    if not isinstance(inspect.getattr_static(type(task), "run", None), staticmethod):
+        return False
+    parameters = inspect.signature(task.run).parameters.values()
+    several = inspect.Parameter.VAR_POSITIONAL
+    plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return any(each.kind is several for each in parameters) or sum(each.kind in plain for each in parameters) > 1

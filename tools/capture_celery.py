@@ -1,9 +1,11 @@
 """Prints, as JSON, the messages and results that the installed Celery makes: the golden bytes of tests/wire.
 
     .venvs/celery56-…/bin/python tools/capture_celery.py > tests/wire/golden/celery-5.6.3.json
+    .venvs/celery56-…/bin/python tools/capture_celery.py amqp://… queue
 
-Runs inside an environment that has Celery, not umbel. Nothing but this process is needed: the messages are taken raw
-from kombu's memory transport, the results from the cache backend in memory.
+Runs inside an environment that has Celery, not umbel. The first form needs nothing but this process: the messages are
+taken raw from kombu's memory transport, the results from the cache backend in memory. The second sends the messages to
+a server, where tools/capture_amqp.py takes them, and prints the name of each.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Any
 import celery  # type: ignore[import-not-found, import-untyped, unused-ignore]
 import kombu  # type: ignore[import-not-found, import-untyped, unused-ignore]
 from billiard import exceptions as billiard  # type: ignore[import-not-found, import-untyped, unused-ignore]
-from celery import exceptions, states
+from celery import exceptions, signals, states
 from celery.app.task import Context  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
 UTC = datetime.timezone.utc  # noqa: UP017 - as old as the oldest Python that Celery runs on
@@ -38,8 +40,9 @@ TYPED = (
 )
 
 
-def make_app() -> Any:
-    app = celery.Celery("tasks", broker="memory://", backend="cache+memory://")
+def make_app(url: str = "memory://", queue: str = "celery") -> Any:
+    app = celery.Celery("tasks", broker=url, backend="cache+memory://")
+    app.conf.task_default_queue = queue
     app.conf.update(result_extended=True, accept_content=["json", "msgpack", "yaml", "pickle"])
 
     @app.task(name="tasks.add")  # type: ignore[untyped-decorator, unused-ignore]
@@ -196,7 +199,40 @@ def store(app: Any, name: str, arguments: dict[str, Any]) -> str:
     return kept if isinstance(kept, str) else kept.decode()
 
 
+def moments(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: moments(each) for name, each in value.items()}
+    return datetime.datetime(2026, 1, 2, tzinfo=UTC) if type(value) is datetime.date else value
+
+
+def send_all(app: Any) -> list[str]:
+    """Send every message; gives the names of their calls, in the order in which they were sent."""
+    names: list[str] = []
+    sent: list[Any] = []
+    publish = kombu.Producer.publish
+
+    def lasting(*args: Any, expiration: Any = None, **kwargs: Any) -> Any:
+        """Seventy years to go are more than the server takes, and AMQP knows no dates, but moments."""
+        return publish(*args, **{**kwargs, "headers": moments(kwargs["headers"])})
+
+    def told(headers: Any = None, **rest: Any) -> None:
+        sent.append(headers)
+        if "origin" in headers:
+            headers["origin"] = "gen1@client"
+
+    kombu.Producer.publish = lasting
+    signals.before_task_publish.connect(told)
+    for name, send in calls(app):
+        before = len(sent)
+        send()
+        names += [name] * (len(sent) - before)
+    return names
+
+
 def main() -> None:
+    if len(sys.argv) > 1:
+        json.dump(send_all(make_app(*sys.argv[1:])), sys.stdout)
+        return
     app = make_app()
     messages = {}
     for name, send in calls(app):

@@ -87,7 +87,7 @@ def again(self: Any, queue: str) -> Any:
     """Ends on its second attempt, which is sent to ``queue``."""
     if not self.request.retries:
         note(f"first {self.request.id} {END}")
-        raise self.retry(exc=ValueError("not yet"), countdown=0.1, queue=queue)
+        raise self.retry(exc=ValueError("not yet"), countdown=0, queue=queue)
     return [END, self.request.retries]
 
 

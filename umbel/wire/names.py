@@ -7,6 +7,9 @@ from umbel import errors
 DEFAULT_QUEUE = "celery"
 """Where a message goes that is not routed elsewhere, on every broker."""
 
+DELAYED = "celery_delayed_delivery"
+"""The exchange, on RabbitMQ, at the foot of Celery's own ladder of delays."""
+
 HEADERS = (
     "lang",
     "task",

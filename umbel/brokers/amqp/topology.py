@@ -9,6 +9,7 @@ from umbel.model import Queue
 from umbel.stores.amqp.channel import Channel, ChannelRefused
 from umbel.stores.amqp.entities import bind_exchange, bind_queue, declare_exchange, declare_queue
 from umbel.stores.amqp.link import Link
+from umbel.wire.names import DELAYED
 
 DEAD = "umbel.dead"
 """The queue of dead letters."""
@@ -63,6 +64,9 @@ async def ensure_queue(link: Link, queue: Queue, kind: str, max_priority: int | 
         await bind_queue(channel, queue.name, exchange, queue.routing_key)
         await _ensure_due(channel)
         await bind_queue(channel, queue.name, DUE, due_key)
+        # What others delayed on the server comes by the key that they gave it, below as many steps.
+        await declare_exchange(channel, DELAYED, "topic")
+        await bind_queue(channel, queue.name, DELAYED, "*." * LEVELS + queue.routing_key)
 
 
 def arguments_of(queue: Queue, kind: str, max_priority: int | None) -> dict[str, Any]:

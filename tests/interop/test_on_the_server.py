@@ -144,3 +144,24 @@ def test_a_task_whose_worker_is_killed_is_done_by_the_other_kind(
     ends.open(gate)
     assert ends.get(result) == second
     other.kill()
+
+
+@pytest.mark.parametrize(("first", "second"), [("umbel", "umbel"), ("umbel", "celery"), ("celery", "umbel")])
+def test_a_chain_goes_on_when_the_worker_of_its_first_task_is_killed(
+    ends: Ends, name: str, first: str, second: str
+) -> None:
+    gate = f"gate-{name}"
+    worker = ends.start(first, name)
+    worker.ready()
+    code = f"""
+result = chain(hold.s({gate!r}).set(queue={name!r}), echo.s().set(queue={name!r}), add.s("!").set(queue={name!r}))()
+result.id
+"""
+    ends.celery(code)
+    ends.noted(f"hold {gate} {first}")
+    worker.kill()
+    other = ends.start(second, name)
+    other.ready()
+    ends.open(gate)
+    assert ends.celery("result.get(timeout=60)") == f"{second}!"
+    other.kill()

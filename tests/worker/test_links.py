@@ -10,7 +10,7 @@ import pytest
 
 from umbel.app import Umbel
 from umbel.call import NO_OPTIONS
-from umbel.errors import DecodeError, EncodeError, NoResultBackend, QueueNotFound, TaskRevokedError
+from umbel.errors import DecodeError, EncodeError, NoResultBackend, NotRegistered, QueueNotFound, TaskRevokedError
 from umbel.middleware import Middleware, NextSend
 from umbel.model import Links, Message
 from umbel.testing import Rehearsal, running
@@ -214,6 +214,20 @@ class TestRefusals:
             app.result(first).get()
         (letter,) = block.dead
         assert told in letter.reason
+
+    def test_who_waits_for_the_rest_of_the_chain_is_told(self, app: Umbel, block: Rehearsal, send: Send) -> None:
+        send("note", 1, chord=sig("note"), chain=[sig("step", task_id="3"), {"options": []}, sig("step", task_id="2")])
+        block.drain()
+        for task_id in "23":
+            with pytest.raises(NoResultBackend, match="a part of a chord"):
+                app.result(task_id).get()
+
+    def test_and_so_they_are_when_nobody_knows_the_task(self, app: Umbel, block: Rehearsal, send: Send) -> None:
+        app.conf.task_unknown_grace = 0
+        send("nobody", 1, chain=[sig("step", task_id="2")])
+        block.drain()
+        with pytest.raises(NotRegistered):
+            app.result("2").get()
 
     def test_a_dead_part_of_a_chord_can_be_replayed_and_takes_its_links_along(
         self, app: Umbel, block: Rehearsal, send: Send

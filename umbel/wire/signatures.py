@@ -116,7 +116,9 @@ def left_out(message: Message) -> tuple[list[Waiting], bool]:
     in_chord = message.links.chord is not None
     for signature in reversed(message.links.chain or ()):
         for inner in _every(signature):
-            options = inner.get("options") or {}
+            options = inner.get("options")
+            if not isinstance(options, Mapping):
+                continue
             in_chord = in_chord or options.get("chord") is not None
             task_id, reply_to = options.get("task_id"), options.get("reply_to") or message.reply_to
             if isinstance(task_id, str) and task_id and inner.get("task") not in (CHAIN, GROUP, CHORD):

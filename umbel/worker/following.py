@@ -64,7 +64,7 @@ class Following:
                 outcome, bury = failed(wrong, task), str(wrong)
                 request.children.clear()
         if isinstance(outcome, Failed):
-            in_chord = self._leave_out(request, message, State.FAILURE, outcome.error)
+            in_chord = self.leave_out(message, outcome.error)
             pairs = [
                 self._pair(step, delivery)
                 for step, signature in signatures.after_failure(message)
@@ -73,16 +73,14 @@ class Following:
             request.children += [envelope.id for _, envelope in pairs]
             return outcome, Sequel(pairs, bury or in_chord)
         if isinstance(outcome, Revoked):
-            return outcome, Sequel(
-                (), self._leave_out(request, message, State.REVOKED, TaskRevokedError(outcome.reason))
-            )
+            return outcome, Sequel((), self.leave_out(message, TaskRevokedError(outcome.reason), State.REVOKED))
         return outcome, NOTHING
 
-    def _leave_out(self, request: Request, message: Message, state: State, error: BaseException) -> str | None:
+    def leave_out(self, message: Message, error: BaseException, state: State = State.FAILURE) -> str | None:
         """Tell whoever waits for the rest of the chain; gives why the message must be kept, if it must."""
         waiting, in_chord = signatures.left_out(message)
         for each in waiting:
-            self._settler.left_out(each, request, state, error)
+            self._settler.left_out(each, message, state, error)
         if in_chord:
             return "a chord waits for the end of its chain, and no result store here can tell it that this task failed"
         return None

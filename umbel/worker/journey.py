@@ -100,7 +100,10 @@ class Journey:
         except NotRegistered as error:
             if task_unknown.receivers:
                 task_unknown.send(sender=self._hostname, message=message, exc=error, name=message.task, id=message.id)
-            return self._settler.unknown(number, delivery, message, error)
+            report = self._settler.unknown(number, delivery, message, error)
+            if not report.follow_ups:
+                self._following.leave_out(message, error)
+            return report
         if logger.isEnabledFor(logging.INFO):
             logger.info("Task %s[%s] received", message.shadow or message.task, message.id)
         request = Request(message, delivery, hostname=self._hostname)
@@ -116,6 +119,7 @@ class Journey:
             try:
                 self._following.check(message)
             except (WireError, ConfigurationError) as error:
+                self._following.leave_out(message, error)
                 return self._settler.undecodable(number, delivery, error)
         started = perf_counter()
         if outcome is None:

@@ -149,10 +149,9 @@ class Settler:
             message = self._redaction.of(message, self._app.parameters_of(message.task))
         return route, task_v2.encode(message, form, protection=self._protection)
 
-    def left_out(self, waiting: Waiting, request: Request, state: State, error: BaseException) -> None:
-        """Record that a task which would have followed never runs."""
-        message = request.message
-        if not self._keeps_results or message is None or current.recorder is None:
+    def left_out(self, waiting: Waiting, message: Message, state: State, error: BaseException) -> None:
+        """Record that a task which would have followed ``message`` never runs."""
+        if not self._keeps_results or current.recorder is None:
             return
         now = self._clock.now()
         record = Record(

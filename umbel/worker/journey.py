@@ -21,6 +21,7 @@ from umbel.worker.admission import admit
 from umbel.worker.following import Following
 from umbel.worker.holding import REVOKED, TERMINATED, TIMED_OUT, Certificate
 from umbel.worker.settler import NOTHING, Report, Settler
+from umbel.worker.trimming import LARGE, trim_soon
 
 logger = logging.getLogger("umbel.worker")
 
@@ -84,6 +85,9 @@ class Journey:
                 "umbel failed on the message [%s]; it is a dead letter", delivery.envelope.id, exc_info=True
             )
             return Report(number, dead(f"umbel failed on it: {type(error).__name__}: {error}"))
+        finally:
+            if len(delivery.envelope.body) > LARGE:
+                trim_soon()
 
     async def _live(self, number: int, delivery: Delivery) -> Report:
         """Decoded, admitted, run, settled."""

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from umbel.errors import StoreError
 from umbel.model import Delivery, Envelope, SealedRecord, Settlement
@@ -251,6 +251,8 @@ class Claims:
         rows = connection.execute(MESSAGES["ready"], (queue, wanted))
         for seq, id, priority, redelivered, head, body in rows:
             receipt = (next(_receipts), seq)
+            if type(head) is not bytes or type(body) is not bytes:  # a row that another program wrote
+                head, body = _as_bytes(head), _as_bytes(body)
             batch.append(Delivery(Envelope("plain", id, head, body), queue, receipt, redelivered == 1, priority))
             marks.append((number, seq))
             budget -= len(head) + len(body)
@@ -269,3 +271,7 @@ class Claims:
             connection.execute(MESSAGES["promote"], (name, now, PROMOTED_AT_ONCE)).rowcount for name in self._queues
         ]
         return PROMOTED_AT_ONCE in counts
+
+
+def _as_bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode(errors="surrogatepass")

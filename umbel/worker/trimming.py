@@ -1,0 +1,37 @@
+"""Gives memory back to the system after large messages: C's allocator would keep what a body of megabytes has taken."""
+
+from __future__ import annotations
+
+import threading
+from time import sleep
+
+LARGE = 1 << 20
+"""Bytes of a message from which on it is worth the while."""
+
+PAUSES = (0.5, 5.0, 30.0)
+"""Seconds until it is done, again and again: what held the message lets go of it in a moment, or with the next ones."""
+
+_lock = threading.Lock()
+_waiting = False
+
+
+def trim_soon() -> None:
+    """Have the allocator give back what it does not use, a little later and once for many calls. Never raises."""
+    global _waiting
+    with _lock:
+        if _waiting:
+            return
+        _waiting = True
+    threading.Thread(target=_trim, name="umbel-trimming", daemon=True).start()
+
+
+def _trim() -> None:
+    global _waiting
+    import ctypes
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of the GNU C library; others give back by themselves
+    for pause in PAUSES:
+        sleep(pause)
+        _waiting = False  # what comes from now on has rounds of its own
+        if trim is not None:
+            trim(0)

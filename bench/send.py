@@ -58,7 +58,7 @@ def at_once(bench: Bench) -> list[Answer]:
     answers = []
     for what, verb, width, others in (
         (f"send in {THREADS} threads", "threads", THREADS, {}),
-        (f"send in {COROUTINES} coroutines", "coroutines", COROUTINES, {"Taskiq": TASKIQ}),
+        (f"send in {COROUTINES} coroutines", "coroutines", COROUTINES, {"Taskiq": TASKIQ, RAW: BARE}),
     ):
         modules = {"umbel": UMBEL, **others}
         mine: dict[str, Callable[[], Figures]] = {

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 _NONE: Mapping[str, Any] = {}
 
+_A_THOUSAND = 1000
+"""So many messages are sent together in the time that the settings give to one; more have it as many times over."""
+
 _SHARED = tuple(each.name for each in fields(Message) if each.name not in ("id", "args", "root_id"))
 """What the messages of calls that were sent together have in common."""
 
@@ -293,15 +296,16 @@ class Publisher:
     ) -> None:
         if on_a_loop():
             _warn_of_blocking()
-        offer, latest = None, monotonic() + defaults.timeout
+        patience = defaults.timeout * (1 + len(pairs) // _A_THOUSAND)
+        offer, latest = None, monotonic() + patience
         while True:
             try:
                 if defaults.immediate is not None:
                     defaults.immediate.publish_now(pairs)
                 elif (post := self._reached(defaults)) is not None:
-                    post.send(pairs, defaults.timeout)
+                    post.send(pairs, patience)
                 else:
-                    self._cross(defaults, pairs)
+                    self._cross(defaults, pairs, patience)
                 return
             except (StoreError, TimeoutError) as error:
                 offer = offer or Offer(message, retry or defaults.retry, latest)
@@ -322,7 +326,7 @@ class Publisher:
             post = self._post = posting.Post(way, defaults.broker, backend)
         return post
 
-    def _cross(self, defaults: _Defaults, pairs: Sequence[tuple[Route, Envelope]]) -> None:
+    def _cross(self, defaults: _Defaults, pairs: Sequence[tuple[Route, Envelope]], patience: float) -> None:
         from umbel import bridge
 
         loop = bridge.get()
@@ -335,7 +339,7 @@ class Publisher:
                 await replies.listen()
             await broker.publish(pairs)
 
-        loop.run(publish(), defaults.timeout)
+        loop.run(publish(), patience)
 
 
 def on_a_loop() -> bool:

@@ -133,6 +133,17 @@ def test_what_was_not_sent_in_time_is_not_sent_later(tmp_path: Path) -> None:
         server.close()
 
 
+@pytest.mark.server
+@pytest.mark.slow
+def test_every_thousand_of_many_calls_has_the_time_of_one(rabbitmq: RabbitMQ) -> None:
+    app, double = made(rabbitmq.url)
+    with app:
+        double.delay(0)
+        app.conf.broker_publish_timeout = 0.5
+        double.delay_many([(n,) for n in range(50_000)])  # no server takes so many in half a second
+        assert size(app) == 50_001
+
+
 def test_a_server_that_is_not_there_is_told_to_every_caller() -> None:
     app, double = made("amqp://guest:guest@127.0.0.1:1//")
     with app, ThreadPoolExecutor(4) as pool:

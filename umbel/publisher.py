@@ -294,6 +294,8 @@ class Publisher:
     def _publish(
         self, defaults: _Defaults, pairs: Sequence[tuple[Route, Envelope]], message: Any, retry: PublishRetry | None
     ) -> None:
+        if not pairs:
+            return
         if on_a_loop():
             _warn_of_blocking()
         patience = defaults.timeout * (1 + len(pairs) // _A_THOUSAND)

@@ -52,6 +52,21 @@ def test_what_threads_send_at_once_arrives_once_each(shop: tuple[Umbel, Task[[in
 
 
 @pytest.mark.server
+async def test_of_nothing_nothing_is_sent(shop: tuple[Umbel, Task[[int], int]]) -> None:
+    app, double = shop
+    assert await double.adelay_many([]) == []
+    way = bridge.get()
+
+    async def post() -> BaseException | None:
+        await way.entered(app.broker)
+        told: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+        app.broker.post([], told.set_result)  # type: ignore[attr-defined]
+        return await told
+
+    assert await way.cross(post()) is None
+
+
+@pytest.mark.server
 def test_what_coroutines_send_at_once_arrives_once_each(shop: tuple[Umbel, Task[[int], int]]) -> None:
     app, double = shop
 

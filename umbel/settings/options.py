@@ -54,8 +54,8 @@ OPTIONS: dict[str, Option] = _declared(
         "broker_publish_timeout",
         seconds(zero=False),
         5.0,
-        "How long a call may take to reach the broker, connecting included, before it raises PublishError. Of many that "
-        "are sent together every thousand have that long.",
+        "How long a call may take to reach the broker, connecting included, before it raises PublishError. "
+        "Of many that are sent together every thousand have that long.",
         unit="seconds",
     ),
     Option(

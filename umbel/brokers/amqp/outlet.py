@@ -97,7 +97,8 @@ class Outlet:
         posting = _Posting(self, messages, then)
         channel = self._channel
         if (
-            channel is None
+            not messages
+            or channel is None
             or channel.ended is not None
             or not channel.connection.takes_more
             or any(not self._prepared(route) for route, _ in messages)

@@ -1,8 +1,8 @@
 """Celery on RabbitMQ, tuned for these questions.
 
 Two worker processes (prefork). What a variant says: its prefetch multiplier, and whether it acknowledges after the task
-(``late``, as umbel does) or before (``early``, its default). No events, no gossip, no mingling, no heartbeats between
-workers; warnings only. Messages are durable; with ``confirm`` each publish awaits its confirm, which is off by default.
+(``late``, as umbel does, and then without gossip, mingling and heartbeats between workers) or before (``early``, and then
+with everything as it comes). Warnings only. Messages are durable; with ``confirm`` each publish awaits its confirm, which is off by default.
 Results go over ``rpc://``. Its sync callers have no coroutines: concurrency is threads, each with a connection of its
 own from a pool of 16.
 """
@@ -58,4 +58,5 @@ def fetch(result: Any) -> Any:
 
 COMMAND = [sys.executable, "-m", "celery", "--app", "bench.peers.celery_rabbitmq", "worker", "--concurrency", "2"]
 COMMAND += ["--pool", "prefork", "--loglevel", "WARNING", "--queues", client.QUEUE]
-COMMAND += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+if "late" in _told:
+    COMMAND += ["--without-gossip", "--without-mingle", "--without-heartbeat"]

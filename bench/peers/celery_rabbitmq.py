@@ -1,10 +1,10 @@
 """Celery on RabbitMQ, tuned for these questions.
 
-Two worker processes (prefork). What a variant says: its prefetch multiplier, and whether it acknowledges after the task
-(``late``, as umbel does, and then without gossip, mingling and heartbeats between workers) or before (``early``, and then
-with everything as it comes). Warnings only. Messages are durable; with ``confirm`` each publish awaits its confirm, which is off by default.
-Results go over ``rpc://``. Its sync callers have no coroutines: concurrency is threads, each with a connection of its
-own from a pool of 16.
+Two worker processes (prefork). What a variant says: its prefetch multiplier, and whether it acknowledges after the
+task (``late``, as umbel does, and then without gossip, mingling and heartbeats between workers) or before (``early``,
+and then with everything as it comes). Warnings only. Messages are durable; with ``confirm`` each publish awaits its
+confirm, which is off by default. Results go over ``rpc://``. Its sync callers have no coroutines: concurrency is
+threads, each with a connection of its own from a pool of 16.
 """
 
 from __future__ import annotations

@@ -92,6 +92,7 @@ def test_a_call_passes_few_files_on_its_way_out(trail: Trail) -> None:
 
 def test_a_delivery_passes_few_files_on_its_way_in(trail: Trail) -> None:
     app = Umbel("path", broker="memory://path-in", set_as_current=False)
+    app.conf.worker_prefetch_multiplier = 4  # so that the window is not widened meanwhile
     task = declare(app)
     store = MemoryStore.named("path-in")
     worker, thread = start(app)

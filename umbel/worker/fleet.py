@@ -357,7 +357,9 @@ class Fleet:
             if number > started:
                 break
             held.delivery = held.delivery._replace(redelivered=True)
-            if not victims and not runner.doomed:  # it ended, and what ended the runner then may have been its report
+            # It ended, and its report is lost: what is run at most once is over; another may have ended the runner by
+            # its report.
+            if held.early or not (victims or runner.doomed):
                 verdict_on_loss(self._app, held, why)
         others = list(runner.assigned.values())
         runner.assigned.clear()

@@ -12,7 +12,6 @@ import pytest
 
 from tools.rabbitmq import RabbitMQ, free_port
 from umbel.brokers.amqp import AmqpBroker
-from umbel.brokers.amqp.consumer import AmqpConsumer
 from umbel.errors import ConfigurationError, StoreError, StoreRefused, StoreUnreachable
 from umbel.model import ACK, REQUEUE, RETURN, Envelope, Queue, Route, Settlement, dead, later
 from umbel.ports import Broker, DeadLetter
@@ -23,7 +22,7 @@ from umbel.stores.amqp.opening import connect
 from umbel.testing.conformance.broker import FAR_AWAY, BrokerConformance
 from umbel.testing.conformance.consumer import ConsumerConformance
 from umbel.testing.conformance.harness import listening, settle_all, take, to, until
-from umbel.wire.amqp import pack_properties, resent, with_priority
+from umbel.wire.amqp import pack_properties, with_priority
 
 pytestmark = pytest.mark.server
 
@@ -142,6 +141,23 @@ class TestAmqpConsumer(OnRabbitMQ, ConsumerConformance):
             await settle_all(ear.consumer, (await ear.hears(2))[:1], REQUEUE)
             await ear.hears(3)
         assert [delivery.envelope for delivery in await take(broker, queue, 4)] == envelopes
+
+    async def test_a_smaller_prefetch_holds_at_once_and_the_server_is_told_now_and_then(
+        self, broker: Broker, queue: str
+    ) -> None:
+        async with listening(await broker.consume([queue], 10)) as ear:
+            await broker.publish(to(queue, self.numbered(broker, 1)))
+            await settle_all(ear.consumer, await ear.hears(1), ACK)
+            await ear.consumer.resize(2)
+            await broker.publish(to(queue, self.numbered(broker, 6)))
+            await ear.hears(3)
+
+            async def taken() -> bool:
+                return await broker.size(queue) == 0
+
+            await until(taken)
+            assert len(ear.deliveries) == 3
+        assert await broker.size(queue) == 6
 
 
 @pytest.fixture
@@ -309,74 +325,6 @@ class TestRefusals:
             assert await broker.size(queue) == 1
 
 
-class TestLostConnections:
-    async def test_a_publisher_whose_connection_was_cut_connects_again(self, broker: AmqpBroker, queue: str) -> None:
-        await broker.publish([(Route(queue), letter())])
-        connection = await broker.link.connection()
-        connection.abort(StoreUnreachable("cut by the test"))
-        await broker.publish([(Route(queue), letter())])
-        assert await broker.size(queue) == 2
-
-    async def test_what_comes_back_to_whoever_held_it_is_not_handed_out_again(
-        self, broker: AmqpBroker, queue: str
-    ) -> None:
-        await broker.publish(to(queue, [letter(b"1"), letter(b"2")]))
-        consumer = await broker.consume([queue], 3)
-        async with listening(consumer) as ear:
-            old = await ear.hears(2)
-            lost: list[int] = []
-            consumer.on_lost(lambda: lost.append(1))
-            await cut(consumer)
-            third = letter(b"3")
-            await broker.publish(to(queue, [third]))
-            assert [delivery.envelope for delivery in (await ear.hears(3))[2:]] == [third]
-            await settle_all(consumer, old, ACK)
-            await settle_all(consumer, ear.deliveries[2:], ACK)
-        assert len(ear.deliveries) == 3
-        assert lost
-        assert await broker.size(queue) == 0
-
-    async def test_what_ended_while_it_was_lost_is_settled_when_it_comes_back(
-        self, broker: AmqpBroker, queue: str
-    ) -> None:
-        envelopes = [letter(b"1"), letter(b"2"), letter(b"3")]
-        await broker.publish(to(queue, envelopes))
-        consumer = await broker.consume([queue], 10)
-        async with listening(consumer) as ear:
-            first, second, third = await ear.hears(3)
-            await cut(consumer)
-            await consumer.settle([Settlement(first, ACK), Settlement(second, dead("why")), Settlement(third, RETURN)])
-            assert (await ear.hears(4))[3].envelope == third.envelope
-
-            async def is_buried() -> bool:
-                return second.envelope in [each.envelope for each in await broker.dead_letters()]
-
-            await until(is_buried)
-        assert len(ear.deliveries) == 4
-        assert await broker.size(queue) == 1
-
-    async def test_a_copy_of_what_is_held_is_settled_with_it(self, broker: AmqpBroker, queue: str) -> None:
-        envelope = letter()
-        await broker.publish([(Route(queue), envelope)])
-        async with listening(await broker.consume([queue], 10)) as ear:
-            held = await ear.hears(1)
-            copy = envelope._replace(head=resent(envelope.head))
-            await broker.publish(to(queue, [copy, letter(b"behind")]))
-            behind = (await ear.hears(2))[1]
-            assert behind.envelope.body == b"behind"
-            await settle_all(ear.consumer, [*held, behind], ACK)
-        assert await broker.size(queue) == 0
-
-    async def test_what_is_given_back_often_is_replaced_by_a_copy(self, rabbitmq: RabbitMQ, queue: str) -> None:
-        async with AmqpBroker(rabbitmq.url, {"task_default_queue_type": "quorum"}) as broker:
-            await broker.declare(Queue(queue, arguments={"x-delivery-limit": 12}))
-            await broker.publish([(Route(queue), letter())])
-            async with listening(await broker.consume([queue], 1)) as ear:
-                for number in range(30):
-                    await settle_all(ear.consumer, (await ear.hears(number + 1))[-1:], REQUEUE)
-                await ear.hears(31)
-
-
 async def test_a_queue_that_was_removed_meanwhile_is_made_again(
     rabbitmq: RabbitMQ, broker: AmqpBroker, queue: str
 ) -> None:
@@ -385,7 +333,3 @@ async def test_a_queue_that_was_removed_meanwhile_is_made_again(
         await delete_queue(channel, queue)
     await broker.publish([(Route(queue), letter()), (Route(f"{queue}.b"), letter())])
     assert (await broker.size(queue), await broker.size(f"{queue}.b")) == (1, 1)
-
-
-async def cut(consumer: AmqpConsumer) -> None:
-    (await consumer.link.connection()).abort(StoreUnreachable("cut by the test"))

@@ -13,11 +13,12 @@ import pytest
 from umbel.app import Umbel
 from umbel.backends.memory import MemoryBackend
 from umbel.backends.sqlite import SqliteBackend
+from umbel.brokers.amqp import AmqpBroker
 from umbel.brokers.memory import MemoryBroker
 from umbel.brokers.sqlite import SqliteBroker
 from umbel.errors import ConfigurationError, PublishError, StoreBusy, StoreError, UnknownOption
 from umbel.model import ACK, Envelope, Queue, Route, SealedRecord
-from umbel.ports import Broker, DeadLetters, Immediate, KeepsRecords, Lifelines, Marks, ResultBackend, Withdraws
+from umbel.ports import Broker, DeadLetters, Immediate, KeepsRecords, Lifelines, Marks, Posts, ResultBackend, Withdraws
 from umbel.testing.conformance.backend import BackendConformance
 from umbel.testing.conformance.broker import BrokerConformance, ImmediateConformance
 from umbel.testing.conformance.consumer import ConsumerConformance
@@ -259,6 +260,12 @@ class TestSlowBackend(BackendConformance):
     @pytest.fixture
     def make_backend(self, url: str) -> Callable[[], ResultBackend]:
         return lambda: FaultyBackend(MemoryBackend(url), sluggish(6))
+
+
+def test_what_would_go_past_the_faults_is_not_offered() -> None:
+    broker = AmqpBroker("amqp://")
+    assert isinstance(broker, Posts)
+    assert not isinstance(FaultyBroker(broker, always(BEFORE)), Posts)
 
 
 async def test_a_watch_that_is_left_lets_go_of_what_it_holds(tmp_path: Path) -> None:

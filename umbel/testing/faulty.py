@@ -7,7 +7,8 @@ Give an app a store that fails one call in ten, and look whether what stands on 
 
 or wrap adapters by hand: ``FaultyBroker(broker, faults)``, ``FaultyBackend(backend, faults)``. Whatever the wrapped
 adapter offers beyond its port (``Immediate``, ``Marks``, ``DeadLetters``, ``Withdraws``, a consumer's ``Lifelines``,
-``KeepsRecords`` and ``Tethered``) the wrapper offers too.
+``KeepsRecords`` and ``Tethered``) the wrapper offers too,
+save ``Posts``: what would be posted is published.
 
 Three kinds of fault:
 
@@ -172,7 +173,7 @@ class _Wrapper:
     faults: Faults
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("inner", "faults"):
+        if name in ("inner", "faults", *_WITHHELD):
             raise AttributeError(name)
         return getattr(self.inner, name)
 
@@ -196,6 +197,9 @@ class _Wrapper:
             lent["withdraw"] = _failing(self, "withdraw")
         self.__dict__.update(lent)
 
+
+_WITHHELD = ("post",)
+"""What stands for calls that get faults, and would go past them."""
 
 _MARKS = ("get_marks", "put_marks", "put_marks_if_absent", "add_to_marks", "drop_marks")
 

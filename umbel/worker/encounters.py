@@ -26,7 +26,7 @@ LEASE = 30.0
 """Seconds for which such a mark holds."""
 
 RENEWED = 10.0
-PAUSE = 2.0
+PAUSE = 1.5
 """Seconds between two looks: time for whoever lost its claim to say so."""
 
 _SHORT = 0.1
@@ -46,8 +46,8 @@ class Encounter:
 class Encounters:
     """Where a result store is shared, between what arrives and what is started. The node's loop owns it.
 
-    ``go_on(deliveries)`` gets what may be started: nothing was known of it twice, two seconds apart, and nobody says
-    that it runs there. ``node`` is this node's name in leases, ``unended`` gives the ids of all that runs here.
+    ``go_on(deliveries)`` gets what may be started: nothing was known of it twice, ``PAUSE`` seconds apart, and nobody
+    says that it runs there. ``node`` is this node's name in leases, ``unended`` gives the ids of all that runs here.
     """
 
     def __init__(

@@ -1,0 +1,102 @@
+"""What a broker and its consumer on RabbitMQ do when their connections are lost, and with what comes again."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.brokers.test_amqp import letter
+from tools.rabbitmq import RabbitMQ
+from umbel.brokers.amqp import AmqpBroker
+from umbel.brokers.amqp.consumer import AmqpConsumer
+from umbel.errors import StoreUnreachable
+from umbel.model import ACK, REQUEUE, RETURN, Queue, Route, Settlement, dead
+from umbel.testing.conformance.harness import listening, settle_all, to, until
+from umbel.wire.amqp import resent
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+async def broker(rabbitmq: RabbitMQ) -> AsyncIterator[AmqpBroker]:
+    async with AmqpBroker(rabbitmq.url) as made:
+        yield made
+
+
+@pytest.fixture
+def queue() -> str:
+    return f"lost-{uuid.uuid4().hex}"
+
+
+async def cut(consumer: AmqpConsumer) -> None:
+    (await consumer.link.connection()).abort(StoreUnreachable("cut by the test"))
+
+
+class TestLostConnections:
+    async def test_a_publisher_whose_connection_was_cut_connects_again(self, broker: AmqpBroker, queue: str) -> None:
+        await broker.publish([(Route(queue), letter())])
+        connection = await broker.link.connection()
+        connection.abort(StoreUnreachable("cut by the test"))
+        await broker.publish([(Route(queue), letter())])
+        assert await broker.size(queue) == 2
+
+    async def test_what_comes_back_to_whoever_held_it_is_not_handed_out_again(
+        self, broker: AmqpBroker, queue: str
+    ) -> None:
+        await broker.publish(to(queue, [letter(b"1"), letter(b"2")]))
+        consumer = await broker.consume([queue], 3)
+        async with listening(consumer) as ear:
+            old = await ear.hears(2)
+            lost: list[int] = []
+            consumer.on_lost(lambda: lost.append(1))
+            await cut(consumer)
+            third = letter(b"3")
+            await broker.publish(to(queue, [third]))
+            assert [delivery.envelope for delivery in (await ear.hears(3))[2:]] == [third]
+            await settle_all(consumer, old, ACK)
+            await settle_all(consumer, ear.deliveries[2:], ACK)
+        assert len(ear.deliveries) == 3
+        assert lost
+        assert await broker.size(queue) == 0
+
+    async def test_what_ended_while_it_was_lost_is_settled_when_it_comes_back(
+        self, broker: AmqpBroker, queue: str
+    ) -> None:
+        envelopes = [letter(b"1"), letter(b"2"), letter(b"3")]
+        await broker.publish(to(queue, envelopes))
+        consumer = await broker.consume([queue], 10)
+        async with listening(consumer) as ear:
+            first, second, third = await ear.hears(3)
+            await cut(consumer)
+            await consumer.settle([Settlement(first, ACK), Settlement(second, dead("why")), Settlement(third, RETURN)])
+            assert (await ear.hears(4))[3].envelope == third.envelope
+
+            async def is_buried() -> bool:
+                return second.envelope in [each.envelope for each in await broker.dead_letters()]
+
+            await until(is_buried)
+        assert len(ear.deliveries) == 4
+        assert await broker.size(queue) == 1
+
+    async def test_a_copy_of_what_is_held_is_settled_with_it(self, broker: AmqpBroker, queue: str) -> None:
+        envelope = letter()
+        await broker.publish([(Route(queue), envelope)])
+        async with listening(await broker.consume([queue], 10)) as ear:
+            held = await ear.hears(1)
+            copy = envelope._replace(head=resent(envelope.head))
+            await broker.publish(to(queue, [copy, letter(b"behind")]))
+            behind = (await ear.hears(2))[1]
+            assert behind.envelope.body == b"behind"
+            await settle_all(ear.consumer, [*held, behind], ACK)
+        assert await broker.size(queue) == 0
+
+    async def test_what_is_given_back_often_is_replaced_by_a_copy(self, rabbitmq: RabbitMQ, queue: str) -> None:
+        async with AmqpBroker(rabbitmq.url, {"task_default_queue_type": "quorum"}) as broker:
+            await broker.declare(Queue(queue, arguments={"x-delivery-limit": 12}))
+            await broker.publish([(Route(queue), letter())])
+            async with listening(await broker.consume([queue], 1)) as ear:
+                for number in range(30):
+                    await settle_all(ear.consumer, (await ear.hears(number + 1))[-1:], REQUEUE)
+                await ear.hears(31)

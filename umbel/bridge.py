@@ -149,7 +149,7 @@ class Bridge:
         _over = True
         if self._ended.is_set():
             return
-        for adapter in [adapter for adapter, _ in self._entered.values()]:
+        for adapter in [adapter for adapter, _ in reversed(self._entered.values())]:
             with contextlib.suppress(UmbelError):
                 self.run(self.left(adapter), timeout=GOODBYE)
         self.loop.call_soon_threadsafe(self.loop.stop)
@@ -177,7 +177,7 @@ class Passing:
                 raise TimeoutError(f"no answer within {timeout} s") from None
             raise
         finally:
-            for adapter in tuple(self._entered):
+            for adapter in reversed(self._entered.copy()):
                 await self.left(adapter)
 
     async def entered(self, adapter: AbstractAsyncContextManager[T]) -> T:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Self
 
 from umbel import plug
 from umbel.errors import NoResultBackend
-from umbel.ports import Broker, Immediate, ResultBackend
+from umbel.ports import Broker, Immediate, Replies, ResultBackend
 from umbel.settings.loader import Settings
 
 if TYPE_CHECKING:
     from umbel.bridge import Way
+    from umbel.spooling import Spooling
 
 
 class Connected:
@@ -21,6 +22,7 @@ class Connected:
         self.conf = conf
         self._broker: tuple[str, Broker] | None = None
         self._backend: tuple[str, ResultBackend] | None = None
+        self._spool: tuple[tuple[str, Broker], Spooling] | None = None
 
     @property
     def broker(self) -> Broker:
@@ -42,6 +44,31 @@ class Connected:
         if self._backend is None or self._backend[0] != url:
             self._backend = (url, plug.backend_class(url)(url, self.conf))
         return self._backend[1]
+
+    @property
+    def spool(self) -> Spooling | None:
+        """Where calls wait for a broker that is away: ``broker_spool``; None where it is off, or the broker has no need
+        of one. Raises ``ConfigurationError`` when nothing can be kept there."""
+        path, broker = self.conf.broker_spool, self.broker
+        if path is None or isinstance(broker, Immediate):
+            return None
+        if self._spool is None or self._spool[0] != (path, broker):
+            from umbel.spooling import Spooling
+
+            spool = Spooling(path, broker, self._ready)
+            spool.file.open()
+            self._spool = ((path, broker), spool)
+        return self._spool[1]
+
+    async def _ready(self) -> None:
+        """Make the broker usable on the bridge, with a place to which results can come."""
+        from umbel import bridge
+
+        way = bridge.get()
+        await way.entered(self.broker)
+        if self.result_url is not None and isinstance(self.backend, Replies):
+            await way.entered(self.backend)
+            await self.backend.listen()
 
     @property
     def result_url(self) -> str | None:
@@ -75,7 +102,7 @@ class Connected:
         self._let_go()
 
     async def _left(self, way: Way) -> None:
-        for known in (self._broker, self._backend):
+        for known in (self._spool, self._broker, self._backend):
             if known is not None:
                 await way.left(known[1])
 

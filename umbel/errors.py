@@ -105,9 +105,15 @@ class StoreError(UmbelError):
 class StoreUnreachable(StoreError):
     """It did not answer, or the way to it was lost; the same may work later."""
 
+    doubtful = False
+    """Whether what was sent may have arrived all the same."""
+
 
 class StoreRefused(StoreError):
     """It does not let this user in, or forbids what was asked; no retry will mend it."""
+
+    ids: frozenset[str] = frozenset()
+    """The messages that are meant, where all others of the same call were taken; empty where that is not known."""
 
 
 class StoreFull(StoreError):

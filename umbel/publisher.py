@@ -30,6 +30,7 @@ from umbel.wiring import App
 
 if TYPE_CHECKING:
     from umbel.posting import Post
+    from umbel.spooling import Spooling
     from umbel.wire.protection import Protection
 
 _NONE: Mapping[str, Any] = {}
@@ -68,6 +69,7 @@ class _Defaults(NamedTuple):
     """The broker, if it is one."""
     posts: bool
     """Whether the broker takes what many callers send at once."""
+    spool: Spooling | None
 
 
 class Publisher:
@@ -115,6 +117,7 @@ class Publisher:
             "" if replies is None else replies.reply_to,
             app.broker if isinstance(app.broker, Immediate) else None,
             isinstance(app.broker, Posts),
+            app.spool,
         )
         return known
 
@@ -254,6 +257,7 @@ class Publisher:
         defaults = self._defaults or self._read()
         return (
             defaults.posts
+            and defaults.spool is None
             and defaults.routes is None
             and not self.eager
             and self._app.middleware.sends is None
@@ -304,10 +308,10 @@ class Publisher:
             try:
                 if defaults.immediate is not None:
                     defaults.immediate.publish_now(pairs)
-                elif (post := self._reached(defaults)) is not None:
-                    post.send(pairs, patience)
+                elif defaults.spool is not None:
+                    defaults.spool.publish(pairs, lambda: self._hand_over(defaults, pairs, patience))
                 else:
-                    self._cross(defaults, pairs, patience)
+                    self._hand_over(defaults, pairs, patience)
                 return
             except (StoreError, TimeoutError) as error:
                 offer = offer or Offer(message, retry or defaults.retry, latest)
@@ -327,6 +331,13 @@ class Publisher:
             backend = self._app.backend if defaults.replies is not None else None
             post = self._post = posting.Post(way, defaults.broker, backend)
         return post
+
+    def _hand_over(self, defaults: _Defaults, pairs: Sequence[tuple[Route, Envelope]], patience: float) -> None:
+        post = self._reached(defaults)
+        if post is not None:
+            post.send(pairs, patience)
+        else:
+            self._cross(defaults, pairs, patience)
 
     def _cross(self, defaults: _Defaults, pairs: Sequence[tuple[Route, Envelope]], patience: float) -> None:
         from umbel import bridge

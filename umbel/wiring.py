@@ -17,6 +17,7 @@ from umbel.settings.loader import Settings
 from umbel.wire.redaction import Parameters
 
 if TYPE_CHECKING:
+    from umbel.spooling import Spooling
     from umbel.wire.protection import Protection
 
 
@@ -90,6 +91,9 @@ class App(Protocol):
 
     @property
     def backend(self) -> ResultBackend: ...
+
+    @property
+    def spool(self) -> Spooling | None: ...
 
     @property
     def result_url(self) -> str | None: ...

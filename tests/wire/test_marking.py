@@ -8,7 +8,7 @@ from umbel.errors import DecodeError, EncodeError, SignatureError
 from umbel.model import Envelope, Message
 from umbel.serial import accepted
 from umbel.wire.envelope import pack
-from umbel.wire.marking import marked
+from umbel.wire.marking import marked, resent
 from umbel.wire.protection import Protection, protection_with
 from umbel.wire.task_v2 import decode, encode
 
@@ -73,3 +73,12 @@ def test_a_mark_that_does_not_exist_or_holds_the_wrong_value_is_refused() -> Non
 def test_a_head_that_cannot_be_read_cannot_be_marked() -> None:
     with pytest.raises(DecodeError):
         marked(Envelope("plain", "i", b"\xff", b""), {"umbel_life": 1})
+
+
+@pytest.mark.parametrize("form", ["plain", "amqp"])
+def test_one_that_may_have_been_sent_is_marked_and_its_signature_stays_good(form: str) -> None:
+    again = resent(encode(MESSAGE, form, protection=keys_at(0)))
+    message = decode(again, accept=JSON, protection=keys_at(0))
+    assert message.marks == {"umbel_life": 1, "umbel_starts": 2, "umbel_resent": True}
+    with pytest.raises(DecodeError):
+        resent(Envelope(form, "i", b"nonsense", b""))

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +17,10 @@ from umbel.cli.config import DEFAULT
 from umbel.cli.grammar import Command, option
 from umbel.cli.tables import aligned
 from umbel.cli.values import shown
+from umbel.errors import UmbelError
+
+if TYPE_CHECKING:
+    from umbel.app import Umbel
 
 PACKAGES = ("click", "rich", "msgpack", "PyYAML", "brotli", "zstandard", "cryptography")
 """What umbel itself may bring, with and without extras."""
@@ -69,4 +74,16 @@ def _app(choice: Choice) -> list[tuple[str, str]]:
         ]
     except Exception as error:  # noqa: BLE001  the app's own module may raise anything, and that is told
         return [("app", f"none: {shown(error).splitlines()[0]}")]
-    return [("app", f"{found.module}:{found.attribute}"), *changed]
+    return [("app", f"{found.module}:{found.attribute}"), *changed, *_spool(found.app)]
+
+
+def _spool(app: Umbel) -> list[tuple[str, str]]:
+    try:
+        spool = app.spool
+        if spool is None:
+            return []
+        waiting, refused = spool.file.count()
+    except UmbelError as error:
+        return [("spool", str(error))]
+    text = f"{waiting} waiting"
+    return [("spool", f"{text}, {refused} refused by the broker" if refused else text)]

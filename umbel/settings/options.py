@@ -58,6 +58,7 @@ OPTIONS: dict[str, Option] = _declared(
         "Of many that are sent together every thousand have that long.",
         unit="seconds",
     ),
+    Option("broker_spool", optional(TEXT), None, "A file in which calls wait for a broker elsewhere that is away."),
     Option(
         "sqlite_synchronous",
         choice("NORMAL", "FULL", fold=str.upper),

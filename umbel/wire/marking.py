@@ -40,6 +40,13 @@ def marked(envelope: Envelope, changes: Mapping[str, Any], *, protection: Protec
     return pack(envelope.form, envelope.id, *letter)
 
 
+def resent(envelope: Envelope) -> Envelope:
+    """The same message, marked as one that may have been sent before; a signature stays good. Raises ``WireError``."""
+    letter = unpack(envelope)
+    letter.headers[marks.RESENT] = True
+    return pack(envelope.form, envelope.id, *letter)
+
+
 def life_of(envelope: Envelope) -> int:
     """Which life of its task an envelope belongs to, as far as that can be told; never raises."""
     try:

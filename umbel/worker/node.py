@@ -15,6 +15,7 @@ from umbel.errors import StoreError, UmbelError
 from umbel.model import REQUEUE, RETURN, Delivery, Settlement
 from umbel.ports import Broker, Consumer, HasBus, Marks, Replies, ResultBackend, Tethered
 from umbel.signals import worker_ready
+from umbel.spooling import Spooling
 from umbel.wire.marks import RESENT, STARTS
 from umbel.worker import systemd
 from umbel.worker.commands import Commands
@@ -91,6 +92,8 @@ class Node:
                 declared = app.queues.find(queue)
                 await insist(partial(broker.declare, declared), app.conf.broker_connection_max_retries)
             self._prefetch = self._pace.prefetch(plan.runners)
+            if app.spool is not None:  # what other processes left
+                await stack.enter_async_context(Spooling(app.conf.broker_spool, broker))
             consumer = await broker.consume(plan.queues, self._prefetch)
             stack.push_async_callback(consumer.close)
             self._settling = Settling(broker, consumer, backend)

@@ -57,12 +57,12 @@ class Outlet:
         """
         deadline = asyncio.get_running_loop().time() + self._patience
         pause = _FIRST_PAUSE
-        written = -1
-        again = True
+        again, doubtful = True, False
         while True:
+            written: int | None = None  # in this round, nothing can have been written yet
             try:
                 if failed is not None:
-                    error, failed = failed, None
+                    error, failed, written = failed, None, -1
                     raise error
                 channel = await self._ready()
                 now = self._clock.now()
@@ -79,11 +79,14 @@ class Outlet:
                 self._known.clear()
                 messages = [pair for pair in messages if pair[1].id in refusal.ids]
                 continue
-            except StoreUnreachable:
-                if not self._link.worked or asyncio.get_running_loop().time() + pause > deadline:
-                    raise
-                if self._channel is not None and self._channel.published != written:
+            except StoreUnreachable as why:
+                if written is not None and not doubtful and (not self._channel or self._channel.published != written):
+                    doubtful = True
                     messages = [(route, envelope._replace(head=resent(envelope.head))) for route, envelope in messages]
+                if not self._link.worked or asyncio.get_running_loop().time() + pause > deadline:
+                    lost = StoreUnreachable(str(why))
+                    lost.doubtful = doubtful
+                    raise lost from why
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE, 2 * pause)
 

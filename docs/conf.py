@@ -19,7 +19,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 
 # The whole checkout is the source, so that the links between README and docs lead somewhere on the site too.
 root_doc = "docs/index"
-include_patterns = ["*.md", "docs/**.md"]
+include_patterns = ["*.md", "docs/**.md", "bench/README.md"]
 myst_heading_anchors = 4
 nitpicky = True
 # What a signature mentions and no page describes: type variables, and what is not public.

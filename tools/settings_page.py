@@ -1,4 +1,4 @@
-"""Writes the table of docs/settings.md from the declarations in umbel/settings/options.py.
+"""Writes the table of docs/settings.md from the declarations in umbel/settings/options.
 
     python3 tools/environment.py dev -- python -m tools.settings_page            print the page as it should be
     python3 tools/environment.py dev -- python -m tools.settings_page --write    write it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zoneinfo
+from collections import Counter
 from datetime import UTC, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from umbel.errors import ConfigurationError
 from umbel.settings.kinds import TEXT, UNSET
 from umbel.settings.option import Option
-from umbel.settings.options import MODULE_PREFIXES, OPTIONS
+from umbel.settings.options import MODULE_PREFIXES, OPTIONS, SUBJECTS
 
 
 @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
@@ -24,6 +25,11 @@ def test_every_setting_says_what_it_means_and_what_its_numbers_count(option: Opt
     assert option.doc.endswith(".")
     if isinstance(option.default, (int, float)) and not isinstance(option.default, bool) and option.kind is not TEXT:
         assert option.unit
+
+
+def test_no_setting_is_declared_twice() -> None:
+    declared = Counter(option.name for subject in SUBJECTS for option in subject.OPTIONS)
+    assert declared == Counter(list(OPTIONS))
 
 
 def test_the_prefixes_of_modules_cover_the_settings_that_have_one() -> None:

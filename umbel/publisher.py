@@ -8,30 +8,25 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from umbel import current, outgoing
 from umbel.call import CallOptions, due_time, expiry_time
+from umbel.crossing import Crossing
+from umbel.defaults import Defaults
 from umbel.errors import StoreError, TimeoutError
 from umbel.ids import new_id, new_ids
 from umbel.middleware import NextSend
 from umbel.model import Envelope, Message, Queue, Route
 from umbel.offer import Offer
-from umbel.ports import Broker, Immediate, Posts, Replies
-from umbel.retry import NEVER_AGAIN, PublishRetry
+from umbel.retry import PublishRetry
 from umbel.routing import Queues, Routes
 from umbel.signals import after_task_publish, before_task_publish
 from umbel.wire import task_v2
-from umbel.wire.redaction import Redaction
 from umbel.wire.swift import maker
 from umbel.wiring import App
-
-if TYPE_CHECKING:
-    from umbel.posting import Post
-    from umbel.spooling import Spooling
-    from umbel.wire.protection import Protection
 
 _NONE: Mapping[str, Any] = {}
 
@@ -44,34 +39,6 @@ _SHARED = tuple(each.name for each in fields(Message) if each.name not in ("id",
 _like = maker(Message, ("id", "args", "root_id", *_SHARED))
 
 
-class _Defaults(NamedTuple):
-    """What the settings say of calls that say nothing themselves."""
-
-    queue: str
-    priority: int | None
-    serializer: str
-    compression: str | None
-    ignore_result: bool
-    timeout: float
-    zone: tzinfo
-    broker: Broker
-    form: str
-    protection: Protection | None
-    redaction: Redaction | None
-    routes: Routes | None
-    queues: Queues | None
-    """None where every name is a queue."""
-    retry: PublishRetry
-    replies: Replies | None
-    """What listens for results where they are sent and not kept."""
-    reply_to: str
-    immediate: Immediate | None
-    """The broker, if it is one."""
-    posts: bool
-    """Whether the broker takes what many callers send at once."""
-    spool: Spooling | None
-
-
 class Publisher:
     """An app's way to its broker. Thread-safe; survives a fork."""
 
@@ -80,45 +47,22 @@ class Publisher:
         self._origin = (0, "")
         self.eager = False
         """Whether calls are to run here in place of being sent; as the settings were at the last ``prepare``."""
-        self._defaults: _Defaults | None = None
+        self._defaults: Defaults | None = None
         """Read once, and again after a write to the settings."""
         self._routed_last: dict[str, tuple[CallOptions, CallOptions]] = {}
         """By task, the options of the call before, which calls without any share, and what its route made of them."""
-        self._post: Post | None = None
-        """The way of this process to the broker that it last used."""
+        self._crossing = Crossing(app)
         app.conf.on_write(self._forget)
 
     def _forget(self) -> None:
         self._defaults = None
         self._routed_last = {}
 
-    def _read(self) -> _Defaults:
-        app, conf = self._app, self._app.conf
-        self.eager = conf.task_always_eager
+    def _read(self) -> Defaults:
+        app = self._app
+        self.eager = app.conf.task_always_eager
         app.middleware.fold()
-        backend = None if app.result_url is None else app.backend
-        replies = backend if isinstance(backend, Replies) else None
-        self._defaults = known = _Defaults(
-            conf.task_default_queue,
-            conf.task_default_priority,
-            conf.task_serializer,
-            conf.task_compression,
-            conf.task_ignore_result,
-            conf.broker_publish_timeout,
-            app.timezone,
-            app.broker,
-            app.broker.form,
-            app.protection,
-            Redaction(conf.task_redact_args) if conf.task_redact_args else None,
-            None if conf.task_routes is None else Routes(conf.task_routes),
-            app.queues if conf.task_queues or not conf.task_create_missing_queues else None,
-            PublishRetry.of(conf.task_publish_retry_policy) if conf.task_publish_retry else NEVER_AGAIN,
-            replies,
-            "" if replies is None else replies.reply_to,
-            app.broker if isinstance(app.broker, Immediate) else None,
-            isinstance(app.broker, Posts),
-            app.spool,
-        )
+        self._defaults = known = Defaults.of(app)
         return known
 
     def prepare(
@@ -239,7 +183,7 @@ class Publisher:
         defaults = self._defaults or self._read()
         message, envelope = self._written(defaults, route, message)
         offer = Offer(message, retry or defaults.retry, monotonic() + defaults.timeout)
-        post = self._reached(defaults)
+        post = self._crossing.reached(defaults)
         if post is None:
             from umbel import bridge
 
@@ -264,7 +208,7 @@ class Publisher:
             and not (before_task_publish.receivers or after_task_publish.receivers)
         )
 
-    def _written(self, defaults: _Defaults, route: Route, message: Message) -> tuple[Message, Envelope]:
+    def _written(self, defaults: Defaults, route: Route, message: Message) -> tuple[Message, Envelope]:
         if before_task_publish.receivers:
             message = outgoing.announced(route, message)
         if defaults.redaction is not None:
@@ -296,7 +240,7 @@ class Publisher:
             outgoing.published(messages)
 
     def _publish(
-        self, defaults: _Defaults, pairs: Sequence[tuple[Route, Envelope]], message: Any, retry: PublishRetry | None
+        self, defaults: Defaults, pairs: Sequence[tuple[Route, Envelope]], message: Any, retry: PublishRetry | None
     ) -> None:
         if not pairs:
             return
@@ -309,50 +253,13 @@ class Publisher:
                 if defaults.immediate is not None:
                     defaults.immediate.publish_now(pairs)
                 elif defaults.spool is not None:
-                    defaults.spool.publish(pairs, lambda: self._hand_over(defaults, pairs, patience))
+                    defaults.spool.publish(pairs, lambda: self._crossing.hand_over(defaults, pairs, patience))
                 else:
-                    self._hand_over(defaults, pairs, patience)
+                    self._crossing.hand_over(defaults, pairs, patience)
                 return
             except (StoreError, TimeoutError) as error:
                 offer = offer or Offer(message, retry or defaults.retry, latest)
                 sleep(offer.pause_after(error))
-
-    def _reached(self, defaults: _Defaults) -> Post | None:
-        """The way on which calls share writes, where the broker and this moment have it."""
-        if not defaults.posts:
-            return None
-        from umbel import bridge, posting
-
-        way = bridge.get()
-        post = self._post
-        if post is None or post.bridge is not way or post.broker is not defaults.broker:
-            if not isinstance(way, bridge.Bridge):
-                return None
-            backend = self._app.backend if defaults.replies is not None else None
-            post = self._post = posting.Post(way, defaults.broker, backend)
-        return post
-
-    def _hand_over(self, defaults: _Defaults, pairs: Sequence[tuple[Route, Envelope]], patience: float) -> None:
-        post = self._reached(defaults)
-        if post is not None:
-            post.send(pairs, patience)
-        else:
-            self._cross(defaults, pairs, patience)
-
-    def _cross(self, defaults: _Defaults, pairs: Sequence[tuple[Route, Envelope]], patience: float) -> None:
-        from umbel import bridge
-
-        loop = bridge.get()
-        broker, replies = defaults.broker, defaults.replies
-
-        async def publish() -> None:
-            await loop.entered(broker)
-            if replies is not None:
-                await loop.entered(self._app.backend)
-                await replies.listen()
-            await broker.publish(pairs)
-
-        loop.run(publish(), patience)
 
 
 def on_a_loop() -> bool:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,3 +101,26 @@ def test_statements_are_found_by_name() -> None:
 def test_a_missing_file_of_statements_is_named() -> None:
     with pytest.raises(FileNotFoundError, match=r"nothing\.sql"):
         script("nothing.sql")
+
+
+def test_a_layout_that_somebody_else_makes_at_this_moment_is_taken_for_what_it_is(tmp_path: Path) -> None:
+    path = str(tmp_path / "umbel.db")
+
+    class Interrupted(sqlite3.Connection):
+        """Lets another connection make the layout between two of its own reads."""
+
+        interrupted = False
+
+        def execute(self, statement: str, *arguments: Any) -> sqlite3.Cursor:
+            if "sqlite_schema" in statement and not self.interrupted:
+                self.interrupted = True
+                with closing(sqlite3.connect(path, isolation_level=None)) as other:
+                    schema.ensure_schema(other, path)
+            return super().execute(statement, *arguments)
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as first:
+        first.execute("PRAGMA journal_mode = WAL")
+    with closing(sqlite3.connect(path, isolation_level=None, factory=Interrupted)) as connection:
+        schema.ensure_schema(connection, path)
+        assert connection.interrupted
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS),)

@@ -19,8 +19,12 @@ def ensure_schema(connection: sqlite3.Connection, path: str) -> None:
 
     Raises ``StoreUnsuitable`` for a newer layout than this version knows, and for another program's database.
     """
-    if _version(connection, path) == len(MIGRATIONS):
-        return
+    connection.execute("BEGIN")  # one moment for all that is read: another process may be creating the layout
+    try:
+        if _version(connection, path) == len(MIGRATIONS):
+            return
+    finally:
+        connection.execute("ROLLBACK")
     connection.execute("BEGIN IMMEDIATE")
     try:
         for name in MIGRATIONS[_version(connection, path) :]:

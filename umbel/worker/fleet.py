@@ -21,7 +21,6 @@ from umbel.worker.runners import Runner
 from umbel.worker.settler import Report
 from umbel.worker.settling import Settling
 from umbel.worker.suspects import Suspects
-from umbel.worker.trimming import LARGE, trim_soon
 
 logger = logging.getLogger("umbel.worker")
 
@@ -276,8 +275,6 @@ class Fleet:
                 continue
             if self.limits.any:
                 self.limits.ended(runner.number, report.number)
-            if len(held.delivery.envelope.body) > LARGE:
-                trim_soon()
             if held.suspect:
                 self._suspect_ended(held, again=held.certificate is not None and report.verdict == REQUEUE)
             if not held.early:

@@ -15,6 +15,7 @@ from umbel.worker.node import Node
 from umbel.worker.origin import Origin
 from umbel.worker.plan import Plan, plan_for
 from umbel.worker.processes import Processes
+from umbel.worker.trimming import hold_threshold
 
 logger = logging.getLogger("umbel.worker")
 
@@ -66,6 +67,7 @@ def run(
     with hooks.worker(plan.name):
         if plan.pool == "solo":
             return run_alone(app, plan, on_ready)
+        hold_threshold()
         node = Node(app, plan, lambda consumer, fleet: Processes(plan, consumer, fleet), on_ready)
         return asyncio.run(_serve(node))
 

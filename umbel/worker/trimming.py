@@ -1,4 +1,9 @@
-"""Gives memory back to the system after large messages: C's allocator would keep what a body of megabytes has taken."""
+"""Gives memory back to the system after large messages: C's allocator would keep what a body of megabytes has taken.
+
+It puts blocks beyond a threshold apart and gives them back as they are freed, but raises that threshold to the largest
+block freed so far, and what lies at the end of a thread's arena no call of ``malloc_trim`` reaches (``mallopt(3)``,
+``malloc_trim(3)``). A node, which runs no tasks, holds the threshold; what tasks do in a runner may be quicker with a
+threshold that moves, so runners trim."""
 
 from __future__ import annotations
 
@@ -11,8 +16,20 @@ LARGE = 1 << 20
 PAUSES = (0.5, 5.0, 30.0)
 """Seconds until it is done, again and again: what held the message lets go of it in a moment, or with the next ones."""
 
+_M_MMAP_THRESHOLD = -3
+"""The GNU C library's number for the threshold."""
+
 _lock = threading.Lock()
 _waiting = False
+
+
+def hold_threshold() -> None:
+    """From now on give back every block of more than ``LARGE`` bytes as soon as this process frees it. Never raises."""
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, LARGE)
 
 
 def trim_soon() -> None:

@@ -151,6 +151,7 @@ class Delivery(NamedTuple):
     """An envelope that a broker handed out and waits to hear about, exactly once.
 
     ``receipt`` means something to the consumer that made it only. ``redelivered``: it was handed out before.
+    ``doubtful``: on its way the broker may have made two of it, of which another may have been handed out.
     """
 
     envelope: Envelope
@@ -158,6 +159,7 @@ class Delivery(NamedTuple):
     receipt: Any
     redelivered: bool = False
     priority: int = 0
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.faults.checker import Account
 from tests.faults.site import Killer, Supervisor, until
 from tests.faults.test_kills import GOOD, HOWS, KILLS, LATE, PATIENT, ended, enough
 from tools.rabbitmq import RabbitMQ
+from umbel.call import NO_OPTIONS
 from umbel.errors import WorkerLostError
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
@@ -102,3 +104,25 @@ def test_poison_is_bounded_where_results_are_sent_and_not_kept(
         site.get(poison)
     assert site.count(f"poison {poison.id}") == 3
     until(lambda: poison.id in site.dead(), what=site.diary)  # which follows the record
+
+
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("gap", [0.0, 2.5])
+def test_a_second_copy_that_the_queues_of_delays_made_is_not_run(
+    gap: float, early: bool, make_site: Callable[..., Abroad]
+) -> None:
+    """A queue hands on what is due at least once: a server that is killed in between does it again when it is back."""
+    site = make_site()
+    now = site.app.clock.now()
+    route, message = site.app.publisher.prepare("mill.early" if early else "mill.plain", (), {}, NO_OPTIONS)
+    for due in (now + 0.5, now + 0.5 + gap):
+        site.app.publisher.send(route._replace(due=due), message)
+    behind = site.app.send_task("poison.answer", countdown=gap + 3)
+    worker = site.worker("-c", "2")
+    assert site.get(behind) == 42
+    until(lambda: not site.left(), what=worker.text)
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 0
+    assert site.left() == 0
+    assert site.count(f"run {message.id}") == 1
+    assert site.get(site.app.result(message.id)) == (None if early else message.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence, Set
 from typing import Any
 
 from umbel.clock import Clock
@@ -14,6 +14,7 @@ from umbel.model import ACK, Delivery, Envelope, SealedRecord, Settlement, State
 from umbel.ports import Mark, Marks, ResultBackend
 from umbel.wire.envelope import unpack
 from umbel.wire.marking import life_of
+from umbel.wire.marks import RESENT
 from umbel.wire.results import unseal
 from umbel.worker.settling import Settling
 
@@ -30,6 +31,7 @@ PAUSE = 1.5
 """Seconds between two looks: time for whoever lost its claim to say so."""
 
 _SHORT = 0.1
+_RESENT = RESENT.encode()
 
 
 class Encounter:
@@ -56,7 +58,7 @@ class Encounters:
         clock: Clock,
         settling: Settling,
         node: str,
-        unended: Callable[[], Collection[str]],
+        unended: Callable[[], Set[str]],
         go_on: Callable[[Sequence[Delivery]], None],
     ) -> None:
         self._backend = backend
@@ -120,6 +122,7 @@ class Encounters:
         if isinstance(self._backend, Marks):  # before the records: who drops a lease has written the record
             marks = await self._backend.get_marks([PREFIX + id for id in ids])
             leased = {key.removeprefix(PREFIX) for key, node in marks.items() if node != self._node}
+        leased |= self._unended() & set(ids)
         records = await self._backend.load(ids)
         now = asyncio.get_running_loop().time()
         free: list[Delivery] = []
@@ -131,7 +134,7 @@ class Encounters:
             if record is not None and is_over(delivery.envelope, record):
                 logger.info("Task [%s] came again and has its end (%s): not run", record.id, record.state)
                 self._settling.settle([Settlement(delivery, ACK)])
-            elif delivery.envelope.id in leased or not each.looks:
+            elif delivery.envelope.id in leased or (not each.looks and _was_out(delivery)):
                 each.looks += delivery.envelope.id not in leased
                 each.at = now + PAUSE
                 continue
@@ -170,6 +173,16 @@ class Encounters:
             self._leased -= ended
         expires = self._clock.now() + LEASE
         await marks.put_marks([Mark(PREFIX + id, self._node, expires) for id in self._leased])
+
+
+def came_before(delivery: Delivery) -> bool:
+    """Whether a message, or a copy of it, may have been handed out before."""
+    return delivery.doubtful or _was_out(delivery)
+
+
+def _was_out(delivery: Delivery) -> bool:
+    """Whether somebody may be about to say that it runs there, and not only have said so."""
+    return delivery.redelivered or _RESENT in delivery.envelope.head
 
 
 def is_over(envelope: Envelope, record: SealedRecord) -> bool:

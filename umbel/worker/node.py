@@ -16,10 +16,10 @@ from umbel.model import REQUEUE, RETURN, Delivery, Settlement
 from umbel.ports import Broker, Consumer, HasBus, Marks, Replies, ResultBackend, Tethered
 from umbel.signals import worker_ready
 from umbel.spooling import Spooling
-from umbel.wire.marks import RESENT, STARTS
+from umbel.wire.marks import STARTS
 from umbel.worker import systemd
 from umbel.worker.commands import Commands
-from umbel.worker.encounters import Encounters
+from umbel.worker.encounters import Encounters, came_before
 from umbel.worker.epitaphs import Epitaphs
 from umbel.worker.fleet import STALL, Fleet
 from umbel.worker.holding import LOST, REVOKED, Certificate, Held, Holding
@@ -42,7 +42,7 @@ _IDLE_TICK = 0.1
 _FLUSH_DEADLINE = 5.0
 _PEERS_DEADLINE = 5.0
 """Seconds that a start waits for what other nodes have revoked."""
-_RESENT, _STARTS = RESENT.encode(), STARTS.encode()
+_STARTS = STARTS.encode()
 
 DEPARTURE = 5.0
 """Seconds that runners have for what is to be done at their end: lifespans, exit handlers."""
@@ -193,7 +193,7 @@ class Node:
                 held = Held(delivery)
                 held.certificate = Certificate(REVOKED, "revoked")
                 self._holding.take([held])
-            elif self._encounters is not None and (delivery.redelivered or _RESENT in delivery.envelope.head):
+            elif self._encounters is not None and came_before(delivery):
                 again.append(delivery)
             else:
                 fresh.append(delivery)

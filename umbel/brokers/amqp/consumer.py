@@ -126,15 +126,17 @@ class AmqpConsumer:
         self._tags.arrived([arrival.tag for arrival in arrivals])
         for arrival in arrivals:
             head = arrival.head
-            if b"x-death" in head:
+            delayed = b"x-death" in head  # a queue hands on at least once: twice where the server was killed meanwhile
+            if delayed:
                 with contextlib.suppress(DecodeError):  # who decodes it says what is wrong
                     head = without_deaths(head)
             id, priority = id_and_priority(head)
             envelope = Envelope("amqp", id, head, arrival.body)
             receipt = Receipt(generation, arrival.tag)
-            delivery = Delivery(envelope, queue, receipt, arrival.redelivered, priority)
+            delivery = Delivery(envelope, queue, receipt, arrival.redelivered, priority, delayed)
             copied = _RESENT in head and _UNKNOWN not in head  # which is sent anew each time that it waits
-            if not (copied or arrival.redelivered) or not self._came_back(delivery, copied):
+            again = copied or delayed or arrival.redelivered
+            if not again or not self._came_back(delivery, copied or delayed):
                 self._waiting.add(delivery)
         self._news.set()
 

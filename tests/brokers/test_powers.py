@@ -17,6 +17,8 @@ from umbel.stores.sqlite import lookout
 from umbel.stores.sqlite.ear import Blind
 from umbel.testing.conformance.dead_letters import BurialBroker, DeadLettersConformance
 from umbel.testing.conformance.marks import MarksAdapter, MarksConformance
+from umbel.testing.conformance.places import PlacesConformance, TellingBroker
+from umbel.testing.conformance.progress import ProgressAdapter, ProgressConformance
 from umbel.testing.conformance.queues import ListingBroker, QueuesConformance
 from umbel.testing.conformance.withdraw import WithdrawConformance, WithdrawingBroker
 
@@ -115,3 +117,47 @@ class TestWithdrawalFromSqlite(WithdrawConformance):
     @pytest.fixture
     def make_backend(self, sqlite_url: str) -> Callable[[], ResultBackend]:
         return lambda: SqliteBackend(sqlite_url, {})
+
+
+class TestProgressOfMemoryBroker(ProgressConformance):
+    @pytest.fixture
+    def make_progress(self, memory_url: str) -> Callable[[], ProgressAdapter]:
+        return lambda: MemoryBroker(memory_url)
+
+
+class TestProgressOfMemoryBackend(ProgressConformance):
+    @pytest.fixture
+    def make_progress(self, memory_url: str) -> Callable[[], ProgressAdapter]:
+        return lambda: MemoryBackend(memory_url)
+
+
+class TestProgressOfSqliteBroker(ProgressConformance):
+    @pytest.fixture
+    def make_progress(self, sqlite_url: str) -> Callable[[], ProgressAdapter]:
+        return lambda: SqliteBroker(sqlite_url, {})
+
+
+class TestProgressOfSqliteBackend(ProgressConformance):
+    @pytest.fixture
+    def make_progress(self, sqlite_url: str) -> Callable[[], ProgressAdapter]:
+        return lambda: SqliteBackend(sqlite_url, {})
+
+
+class TestProgressOfSqliteThatHearsNothing(TestProgressOfSqliteBroker):
+    """As on systems without inotify."""
+
+    @pytest.fixture(autouse=True)
+    def deaf(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(lookout, "ear_on", lambda path: Blind())
+
+
+class TestPlacesOnMemory(PlacesConformance):
+    @pytest.fixture
+    def make_broker(self, memory_url: str) -> Callable[[], TellingBroker]:
+        return lambda: MemoryBroker(memory_url)
+
+
+class TestPlacesOnSqlite(PlacesConformance):
+    @pytest.fixture
+    def make_broker(self, sqlite_url: str) -> Callable[[], TellingBroker]:
+        return lambda: SqliteBroker(sqlite_url, {})

@@ -9,9 +9,10 @@ from typing import Any, Self
 from umbel.model import SealedRecord
 from umbel.stores.memory import MemoryStore, name_of
 from umbel.stores.memory_marks import OffersMarks
+from umbel.stores.memory_progress import OffersProgress
 
 
-class MemoryBackend(OffersMarks):
+class MemoryBackend(OffersMarks, OffersProgress):
     """Records of one process, by the name in ``memory://name``; they end with it."""
 
     def __init__(self, url: str, settings: Any = None) -> None:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Self
 from umbel.model import SealedRecord
 from umbel.stores.sqlite.location import locate
 from umbel.stores.sqlite.marking import OffersMarks
+from umbel.stores.sqlite.progressing import OffersProgress
 
 if TYPE_CHECKING:
     from umbel.stores.sqlite.store import SqliteStore
 
 
-class SqliteBackend(OffersMarks):
+class SqliteBackend(OffersMarks, OffersProgress):
     """Records in the file that ``sqlite:///relative.db`` or ``sqlite:////absolute.db`` names; making it opens none."""
 
     def __init__(self, url: str, settings: Mapping[str, Any]) -> None:

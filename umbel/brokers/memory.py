@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,6 +11,7 @@ from umbel.ports import Bus, DeadLetter, QueueSize, ResultBackend
 from umbel.stores.declaring import declared
 from umbel.stores.memory import Holder, MemoryStore, name_of
 from umbel.stores.memory_marks import OffersMarks
+from umbel.stores.memory_progress import OffersProgress
 
 if TYPE_CHECKING:
     from umbel.stores.bells import LoopBell
@@ -19,7 +20,7 @@ LONGEST_NAP = 1.0
 """Seconds after which a consumer that waits for a due time reads the clock again, as it may have been set."""
 
 
-class MemoryBroker(OffersMarks):
+class MemoryBroker(OffersMarks, OffersProgress):
     """Messages of one process, by the name in ``memory://name``; they end with it."""
 
     form = "plain"
@@ -59,6 +60,9 @@ class MemoryBroker(OffersMarks):
 
     async def queues(self) -> Sequence[QueueSize]:
         return self.keeper.queues()
+
+    async def places(self, ids: Sequence[str]) -> Mapping[str, int]:
+        return self.keeper.places(ids)
 
     async def dead_letters(self, after: int = 0, limit: int = 1000) -> Sequence[DeadLetter]:
         return self.keeper.dead.after(after, limit)

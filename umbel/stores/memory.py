@@ -22,6 +22,8 @@ from umbel.stores import memory_dead
 from umbel.stores.memory_bus import MemoryBus
 from umbel.stores.memory_dead import MemoryDead
 from umbel.stores.memory_marks import MemoryMarks
+from umbel.stores.memory_progress import MemoryProgress
+from umbel.tracking import MOST_AHEAD
 
 _stores: weakref.WeakValueDictionary[str, MemoryStore] = weakref.WeakValueDictionary()
 _registry_lock = threading.Lock()
@@ -82,6 +84,7 @@ class MemoryStore:
         self._expiries: list[tuple[float, str]] = []
         self.dead = MemoryDead(lambda: self.clock.now(), self._dead_for, self._most_dead)
         self.marks = MemoryMarks(lambda: self.clock.now())
+        self.progress = MemoryProgress(lambda: self.clock.now())
         self.bus = MemoryBus()
         self._holders: weakref.WeakSet[Holder] = weakref.WeakSet()
         """Those that may hold something."""
@@ -190,6 +193,16 @@ class MemoryStore:
                 QueueSize(name, len(ready.get(name, ())), len(waiting.get(name, ())), held[name])
                 for name in sorted({*ready, *waiting, *held})
             ]
+
+    def places(self, ids: Iterable[str]) -> Mapping[str, int]:
+        """As ``Places.places``."""
+        known, places = frozenset(ids), {}
+        with self._lock:
+            for heap in self._ready.values():
+                for place, (_, _, item) in enumerate(sorted(heap, key=lambda entry: entry[:2])):
+                    if item.envelope.id in known:
+                        places[item.envelope.id] = min(place, MOST_AHEAD)
+        return places
 
     # -- deliveries
 

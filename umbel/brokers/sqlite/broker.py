@@ -12,13 +12,14 @@ from umbel.ports import DeadLetter, QueueSize
 from umbel.stores.declaring import declared
 from umbel.stores.sqlite.location import locate
 from umbel.stores.sqlite.marking import OffersMarks
+from umbel.stores.sqlite.progressing import OffersProgress
 
 if TYPE_CHECKING:
     from umbel.brokers.sqlite.consumer import SqliteConsumer
     from umbel.stores.sqlite.store import SqliteStore
 
 
-class SqliteBroker(OffersMarks):
+class SqliteBroker(OffersMarks, OffersProgress):
     """Messages in the file that ``sqlite:///relative.db`` or ``sqlite:////absolute.db`` names.
 
     Making it touches no file. What is published survives the end of every process; with ``sqlite_synchronous`` FULL
@@ -90,6 +91,11 @@ class SqliteBroker(OffersMarks):
         from umbel.stores.threads import in_thread
 
         return await in_thread(self.keeper.queues)
+
+    async def places(self, ids: Sequence[str]) -> Mapping[str, int]:
+        from umbel.stores.threads import in_thread
+
+        return await in_thread(self.keeper.progress.places, ids)
 
     async def dead_letters(self, after: int = 0, limit: int = 1000) -> Sequence[DeadLetter]:
         from umbel.stores.threads import in_thread

@@ -7,7 +7,7 @@ import sqlite3
 from umbel.errors import StoreUnsuitable
 from umbel.stores.sqlite.statements import script
 
-MIGRATIONS = ("schema/0001.sql", "schema/0002.sql")
+MIGRATIONS = ("schema/0001.sql", "schema/0002.sql", "schema/0003.sql")
 """Number n brings a database from layout n to layout n + 1; one that was released is never edited."""
 
 APPLICATION = 0x756D626C

@@ -20,6 +20,7 @@ from umbel.stores.sqlite.dead import DeadTable
 from umbel.stores.sqlite.location import Location
 from umbel.stores.sqlite.marks import MarkTable
 from umbel.stores.sqlite.opening import connect
+from umbel.stores.sqlite.progress import ProgressTable
 from umbel.stores.sqlite.seats import Seat
 from umbel.stores.sqlite.statements import statements
 from umbel.stores.sqlite.watcher import RecordWatcher
@@ -74,6 +75,7 @@ class SqliteStore:
         self.access = Access(self.path, self.access.timeout)
         self.watcher = RecordWatcher(self.access, self.reader(), self.load_with)
         self.marks = MarkTable(self)
+        self.progress = ProgressTable(self)
         self._bells: frozenset[Callable[[], None]] = frozenset({self.watcher.ring})
         self._next_expiry = 0.0
 
@@ -137,6 +139,7 @@ class SqliteStore:
             seat.close()
         self.watcher.hurry()
         self.marks.watcher.hurry()
+        self.progress.watcher.hurry()
 
     # -- bells
 

@@ -1,4 +1,4 @@
-"""Removes what nobody drops: expired marks, and dead letters that are too old or too many."""
+"""Removes what nobody drops: expired marks and progress, and dead letters that are too old or too many."""
 
 from __future__ import annotations
 
@@ -41,11 +41,13 @@ class Sweeper:
 
     def _work(self, connection: sqlite3.Connection) -> list[Callable[[sqlite3.Connection], int]]:
         """What there is to do: each removes one batch and gives its size."""
-        marks, dead = self._store.marks, self._store.dead
+        marks, dead, progress = self._store.marks, self._store.dead, self._store.progress
         work: list[Callable[[sqlite3.Connection], int]] = []
         if marks.any_expired(connection):
             work.append(partial(marks.expire, BATCH))
         if dead.any_expired(connection):
             work.append(partial(dead.expire, BATCH))
+        if progress.any_expired(connection):
+            work.append(partial(progress.expire, BATCH))
         work += [partial(dead.shed, queue, upto, BATCH) for queue, upto in dead.too_many(connection).items()]
         return work

@@ -22,6 +22,8 @@ pytest.register_assert_rewrite(
     "umbel.testing.conformance.dead_letters",
     "umbel.testing.conformance.keeping",
     "umbel.testing.conformance.marks",
+    "umbel.testing.conformance.places",
+    "umbel.testing.conformance.progress",
     "umbel.testing.conformance.queues",
     "umbel.testing.conformance.withdraw",
 )

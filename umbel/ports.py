@@ -42,6 +42,9 @@ class Consumer(Protocol):
 class Broker(Protocol):
     """Keeps messages. An async context manager: entering connects, leaving disconnects; it can be entered again.
 
+    It can be entered on several loops at once, each in a thread of its own: what belongs to a loop, such as a
+    connection, each has for itself.
+
     ``form`` is the envelope layout that it moves (see ``wire.envelope``).
     """
 

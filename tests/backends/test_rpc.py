@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 
+import anyio
 import pytest
 
 from tools.rabbitmq import RabbitMQ
@@ -14,6 +15,7 @@ from umbel.backends.rpc import MOST, RpcBackend
 from umbel.errors import ConfigurationError, ContentDisallowed, StoreUnreachable
 from umbel.model import Record, SealedRecord, State
 from umbel.serial import accepted
+from umbel.testing.conformance.harness import PATIENCE, on_another_loop
 from umbel.wire import results
 
 pytestmark = pytest.mark.server
@@ -126,6 +128,29 @@ async def test_what_nobody_asks_for_is_bounded(
     await last(caller, sent[4].id)
     assert MOST > 3
     assert (await caller.load([each.id for each in sent])).keys() == {each.id for each in sent[2:]}
+
+
+async def test_each_of_two_loops_sends_and_hears_for_itself(worker: RpcBackend, caller: RpcBackend) -> None:
+    mine, theirs, late = record(caller), record(caller), record(caller)
+    heard = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def elsewhere() -> None:
+        async with worker, caller:
+            await caller.listen()
+            await worker.store([theirs])
+            # Each loop is asked for all: the server gives a reply to one of those that listen.
+            assert {each.id async for each in caller.watch([mine.id, theirs.id])} == {mine.id, theirs.id}
+            loop.call_soon_threadsafe(heard.set)
+
+    with anyio.fail_after(PATIENCE):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(on_another_loop(elsewhere))
+            await worker.store([mine])
+            assert {each.id async for each in caller.watch([mine.id, theirs.id])} == {mine.id, theirs.id}
+            await heard.wait()
+        await worker.store([late])
+        assert (await last(caller, late.id)).id == late.id
 
 
 def test_rpc_needs_rabbitmq() -> None:

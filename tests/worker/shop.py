@@ -175,6 +175,15 @@ def sends() -> str:
     return who.delay().id
 
 
+@app.task
+def asks(queue: str) -> Any:
+    """Send a call, and look from inside this task until it has ended."""
+    result = who.apply_async(queue=queue)
+    while not result.ready():
+        time.sleep(0.005)
+    return result.result["parent_id"]
+
+
 @app.task(trail=False)
 def sends_unseen() -> str:
     return who.delay().id

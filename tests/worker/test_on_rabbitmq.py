@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.process import Shop, wait_until
+from tests.worker.process import POOLS, Shop, wait_until
 from tools.rabbitmq import RabbitMQ, free_port
 from umbel.errors import NotRegistered, WorkerLostError
 
@@ -37,6 +37,25 @@ def test_tasks_run_and_their_results_come(shop: Shop) -> None:
     with pytest.raises(MemoryError):
         shop.get(shop.send("raises", "memory"))
     assert shop.get(shop.send("fetch", "async")).startswith("async")
+
+
+@pytest.mark.parametrize("pool", ["solo", *POOLS])
+def test_tasks_that_send_and_ask_disturb_nothing_of_their_worker(rabbitmq: RabbitMQ, tmp_path: Path, pool: str) -> None:
+    # Without heartbeats nothing comes to the help of a loop that is not woken.
+    (tmp_path / "shop").mkdir()
+    shop = Shop(tmp_path / "shop", f"{rabbitmq.url}?heartbeat=0", "rpc://")
+    queue, other = (f"shop-{uuid.uuid4().hex}" for _ in range(2))
+    shop.environ["UMBEL_TASK_DEFAULT_QUEUE"] = shop.app.conf.task_default_queue = queue
+    try:
+        shop.worker("-P", pool)
+        shop.worker("-P", "solo", "-Q", other)
+        for _ in range(3):
+            asked = shop.send("asks", other)
+            assert shop.get(asked) == asked.id
+            assert shop.get(shop.send("stubborn", 1)) == "worked at 1"
+            assert shop.get(shop.send("add", 1, 2)) == 3
+    finally:
+        shop.close()
 
 
 def test_a_retry_waits_on_the_server_and_works_in_the_end(shop: Shop) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,10 +15,11 @@ from umbel import serial
 from umbel.errors import ConfigurationError, DecodeError, StoreError, StoreUnreachable
 from umbel.model import SealedRecord, may_replace
 from umbel.stores.amqp import frames
-from umbel.stores.amqp.address import SCHEMES, addresses
+from umbel.stores.amqp.address import SCHEMES, Address, addresses
 from umbel.stores.amqp.channel import Arrival, Channel, Parcel
 from umbel.stores.amqp.entities import declare_queue
 from umbel.stores.amqp.link import Link
+from umbel.stores.loops import PerLoop
 from umbel.wire import results
 from umbel.wire.amqp import id_and_priority, pack_properties, read_properties
 from umbel.wire.marks import LIFE
@@ -26,6 +28,91 @@ MOST = 100_000
 """Records that are kept for callers who have not asked for them; the oldest go first."""
 
 _AGAIN = 0.5
+
+
+class _Line:
+    """What one loop has: a connection, the consumer of replies on it, and the way out for records.
+
+    Several loops may listen to ``reply_to``: the server gives each reply to one, and ``hear`` takes it for all.
+    """
+
+    def __init__(
+        self, addresses: Sequence[Address], reply_to: str, expires: int, hear: Callable[[list[Arrival]], None]
+    ) -> None:
+        self.link = Link(addresses)
+        self._loop = asyncio.get_running_loop()
+        self._reply_to = reply_to
+        self._expires = expires
+        self._hear = hear
+        self._ear: Channel | None = None
+        self._listening = asyncio.Lock()
+        self._channel: Channel | None = None
+        self._opening = asyncio.Lock()
+        self._starts: dict[str, bytes] = {}
+        self.news = asyncio.Event()
+        """Set when there is something new, and replaced at once."""
+
+    @property
+    def listening(self) -> bool:
+        return self._ear is not None and self._ear.ended is None
+
+    async def listen(self) -> None:
+        async with self._listening:
+            if self.listening:
+                return
+            channel = await (await self.link.connection()).channel()
+            # The arguments that Celery's clients of version 5.7 choose for their own; each client has its own queue.
+            await declare_queue(channel, self._reply_to, arguments={"x-expires": self._expires * 1000})
+            await channel.consume(self._reply_to, f"rpc-{uuid.uuid4()}", self._hear, no_ack=True)
+            channel.on_end = self._deaf
+            self._ear = channel
+
+    def _deaf(self, why: StoreError) -> None:
+        """The queue stays for a while; whoever waits listens again."""
+        self._ring()
+
+    def _ring(self) -> None:
+        self.news.set()
+        self.news = asyncio.Event()
+
+    def ring(self) -> None:
+        """Wake whoever waits for news on this loop; from any thread."""
+        if asyncio._get_running_loop() is self._loop:
+            self._ring()
+            return
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits there
+            self._loop.call_soon_threadsafe(self._ring)
+
+    async def send(self, records: Sequence[SealedRecord]) -> None:
+        """Return when the server has them; one that no queue takes counts as sent."""
+        async with self._opening:
+            channel = self._channel
+            if channel is None or channel.ended is not None:
+                channel = await (await self.link.connection()).channel()
+                await channel.confirm()
+                self._channel = channel
+                self._starts.clear()
+        await channel.publish([self._parcel(channel, record) for record in records])
+
+    def _parcel(self, channel: Channel, record: SealedRecord) -> Parcel:
+        start = self._starts.get(record.reply_to)
+        if start is None:
+            if len(self._starts) > 1000:
+                self._starts.clear()
+            start = frames.start_of_publish(channel.number, "", record.reply_to, mandatory=False)
+            self._starts[record.reply_to] = start
+        content_type, encoding = results.content_of(record.payload)
+        head = pack_properties(
+            {
+                "content_type": content_type,
+                "content_encoding": encoding,
+                "headers": {LIFE: record.life} if record.life else {},
+                "delivery_mode": 1,
+                "priority": 0,
+                "correlation_id": record.id,
+            }
+        )
+        return Parcel(start, head, record.payload)
 
 
 class RpcBackend:
@@ -47,80 +134,64 @@ class RpcBackend:
         self._accept = serial.accepted(names)
         self._expires = int((settings or {}).get("result_expires") or 86400.0)
         self.reply_to = str(uuid.uuid4())
-        self._link: Link | None = None
-        self._channel: Channel | None = None
-        self._opening = asyncio.Lock()
-        self._ear: Channel | None = None
-        self._listening = asyncio.Lock()
-        self._starts: dict[str, bytes] = {}
+        self._lines = PerLoop(lambda: _Line(self._addresses, self.reply_to, self._expires, self._hear))
         self._records: OrderedDict[str, SealedRecord] = OrderedDict()
-        self._news = asyncio.Event()
+        self._lock = threading.Lock()
+        """Held by whoever changes the records."""
 
     async def __aenter__(self) -> Self:
-        self._link = Link(self._addresses)
+        self._lines.enter()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        link, self._link, self._channel, self._ear = self._link, None, None, None
-        if link is not None:
-            await link.close()
+        line = self._lines.leave()
+        if line is not None:
+            await line.link.close()
 
     @property
     def link(self) -> Link:
-        """The connection over which it listens and sends."""
-        assert self._link is not None, "the adapter is entered before it is used"
-        return self._link
+        """The connection over which it listens and sends on this loop."""
+        return self._lines.here.link
 
     # -- the caller's side ----------------------------------------------------------------------------------------
 
     @property
     def listening(self) -> bool:
-        return self._ear is not None and self._ear.ended is None
+        line = self._lines.known
+        return line is not None and line.listening
 
     async def listen(self) -> None:
-        async with self._listening:
-            if self.listening:
-                return
-            channel = await (await self.link.connection()).channel()
-            # The arguments that Celery's clients of version 5.7 choose for their own; each client has its own queue.
-            await declare_queue(channel, self.reply_to, arguments={"x-expires": self._expires * 1000})
-            await channel.consume(self.reply_to, f"rpc-{uuid.uuid4()}", self._hear, no_ack=True)
-            channel.on_end = self._deaf
-            self._ear = channel
-
-    def _deaf(self, why: StoreError) -> None:
-        """The queue stays for a while; whoever waits listens again."""
-        self._ring()
+        await self._lines.here.listen()
 
     def _hear(self, arrivals: list[Arrival]) -> None:
-        for arrival in arrivals:
-            record = read_reply(arrival, self._accept)
-            if record is None:
-                continue
-            old = self._records.get(record.id)
-            if old is None or may_replace(old.state, old.life, record.state, record.life):
-                self._records[record.id] = record
-        while len(self._records) > MOST:
-            self._records.popitem(last=False)
-        self._ring()
-
-    def _ring(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+        with self._lock:
+            for arrival in arrivals:
+                record = read_reply(arrival, self._accept)
+                if record is None:
+                    continue
+                old = self._records.get(record.id)
+                if old is None or may_replace(old.state, old.life, record.state, record.life):
+                    self._records[record.id] = record
+            while len(self._records) > MOST:
+                self._records.popitem(last=False)
+        for line in self._lines.all:
+            line.ring()
 
     async def load(self, ids: Sequence[str]) -> Mapping[str, SealedRecord]:
         await self.listen()
-        return {id: self._records[id] for id in ids if id in self._records}
+        with self._lock:
+            return {id: self._records[id] for id in ids if id in self._records}
 
     async def watch(self, ids: Sequence[str]) -> AsyncIterator[SealedRecord]:
         told: dict[str, SealedRecord] = {}
         pending = dict.fromkeys(ids)
+        line = self._lines.here
         while pending:
-            news = self._news
+            news = line.news
             try:
-                await self.listen()
+                await line.listen()
             except StoreUnreachable:
                 await asyncio.sleep(_AGAIN)
                 continue
@@ -132,52 +203,21 @@ class RpcBackend:
                 if record.final:
                     del pending[id]
                 yield record
-            if pending and news is self._news:
+            if pending and news is line.news:
                 await news.wait()
 
     async def forget(self, ids: Sequence[str]) -> None:
-        for id in ids:
-            self._records.pop(id, None)
+        with self._lock:
+            for id in ids:
+                self._records.pop(id, None)
 
     # -- the worker's side ----------------------------------------------------------------------------------------
 
     async def store(self, records: Sequence[SealedRecord]) -> None:
         """Send each to its caller; one whose caller has gone counts as sent."""
         wanted = [record for record in records if record.reply_to]
-        if not wanted:
-            return
-        channel = await self._outlet()
-        parcels = [self._parcel(channel, record) for record in wanted]
-        await channel.publish(parcels)
-
-    async def _outlet(self) -> Channel:
-        async with self._opening:
-            if self._channel is None or self._channel.ended is not None:
-                channel = await (await self.link.connection()).channel()
-                await channel.confirm()
-                self._channel = channel
-                self._starts.clear()
-            return self._channel
-
-    def _parcel(self, channel: Channel, record: SealedRecord) -> Parcel:
-        start = self._starts.get(record.reply_to)
-        if start is None:
-            if len(self._starts) > 1000:
-                self._starts.clear()
-            start = frames.start_of_publish(channel.number, "", record.reply_to, mandatory=False)
-            self._starts[record.reply_to] = start
-        content_type, encoding = results.content_of(record.payload)
-        head = pack_properties(
-            {
-                "content_type": content_type,
-                "content_encoding": encoding,
-                "headers": {LIFE: record.life} if record.life else {},
-                "delivery_mode": 1,
-                "priority": 0,
-                "correlation_id": record.id,
-            }
-        )
-        return Parcel(start, head, record.payload)
+        if wanted:
+            await self._lines.here.send(wanted)
 
 
 def read_reply(arrival: Arrival, accept: frozenset[str]) -> SealedRecord | None:

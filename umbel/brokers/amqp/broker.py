@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-from umbel.brokers.amqp.bus import AmqpBus
+from umbel.brokers.amqp.bus import AmqpBus, Mouth
 from umbel.brokers.amqp.cemetery import Cemetery
 from umbel.brokers.amqp.consumer import AmqpConsumer
 from umbel.brokers.amqp.outlet import Outlet, Told
@@ -18,16 +18,25 @@ from umbel.stores.amqp.address import addresses
 from umbel.stores.amqp.channel import ChannelRefused
 from umbel.stores.amqp.entities import declare_queue, purge_queue
 from umbel.stores.amqp.link import Link
+from umbel.stores.loops import PerLoop
 
 DEAD_LETTERS_KEPT = 30 * 86400.0
 HANDOVER = 600.0
+
+
+class _Line(NamedTuple):
+    """What one loop has: a connection, and the ways out over it for messages and for commands."""
+
+    link: Link
+    outlet: Outlet
+    mouth: Mouth
 
 
 class AmqpBroker:
     """Messages on the server of ``url``; several URLs, with semicolons between, are tried in turn.
 
     Entering does not connect: the first use does. Publishing and consuming have connections of their own, so that a
-    server which takes no messages for lack of room still takes acknowledgements.
+    server which takes no messages for lack of room still takes acknowledgements. Each loop has its own, too.
     """
 
     form = "amqp"
@@ -37,56 +46,60 @@ class AmqpBroker:
         self._addresses = addresses(url)
         self._settings: Mapping[str, Any] = settings
         self.clock = SystemClock()
-        self.bus: Bus = AmqpBus(self._addresses, lambda: self.link)
-        self._link: Link | None = None
-        self._outlet: Outlet | None = None
+        self._lines = PerLoop(self._make_line)
+        self.bus: Bus = AmqpBus(self._addresses, lambda: self._lines.here.mouth)
 
-    async def __aenter__(self) -> Self:
-        self._link = Link(self._addresses)
-        settings = self._settings
-        self._outlet = Outlet(
-            self._link,
+    def _make_line(self) -> _Line:
+        link, settings = Link(self._addresses), self._settings
+        outlet = Outlet(
+            link,
             self.clock,
             {queue.name: queue for queue in settings.get("task_queues") or ()},
             settings.get("task_default_queue_type", "classic"),
             settings.get("task_queue_max_priority"),
             settings.get("broker_publish_timeout", 5.0),
         )
+        return _Line(link, outlet, Mouth(link))
+
+    async def __aenter__(self) -> Self:
+        self._lines.enter()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        link, self._link, self._outlet = self._link, None, None
-        if link is not None:
-            await link.close()
+        line = self._lines.leave()
+        if line is not None:
+            await line.link.close()
 
     @property
     def link(self) -> Link:
-        """The connection over which it publishes and asks."""
-        return self._way[0]
+        """The connection over which it publishes and asks on this loop."""
+        return self._lines.here.link
 
     @property
-    def _way(self) -> tuple[Link, Outlet]:
-        assert self._link is not None, "the adapter is entered before it is used"
-        assert self._outlet is not None
-        return self._link, self._outlet
+    def _outlet(self) -> Outlet:
+        return self._lines.here.outlet
+
+    def _cemetery(self) -> Cemetery:
+        line = self._lines.here
+        return Cemetery(line.link, line.outlet)
 
     async def declare(self, queue: Queue) -> None:
-        await self._way[1].declare(queue)
+        await self._outlet.declare(queue)
 
     async def publish(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
         """Every message is confirmed when this returns; those of a call that fails may have been taken in part."""
-        await self._way[1].publish(messages)
+        await self._outlet.publish(messages)
 
     def post(self, messages: Sequence[tuple[Route, Envelope]], then: Told) -> Callable[[], None]:
         """See ``ports.Posts``."""
-        return self._way[1].post(messages, then)
+        return self._outlet.post(messages, then)
 
     async def consume(self, queues: Sequence[str], prefetch: int) -> AmqpConsumer:
         return AmqpConsumer(
             Link(self._addresses),
-            self._way[1],
+            self._outlet,
             queues,
             prefetch,
             self._settings.get("broker_connection_max_retries", 100),
@@ -117,10 +130,10 @@ class AmqpBroker:
     # -- dead letters ---------------------------------------------------------------------------------------------
 
     async def dead_letters(self, after: int = 0, limit: int = 1000) -> Sequence[DeadLetter]:
-        return await Cemetery(*self._way).letters(after, limit)
+        return await self._cemetery().letters(after, limit)
 
     async def replay(self, letters: Sequence[tuple[int, Envelope]]) -> int:
-        return await Cemetery(*self._way).replay(letters)
+        return await self._cemetery().replay(letters)
 
     async def drop_dead_letters(self, numbers: Sequence[int]) -> int:
-        return await Cemetery(*self._way).drop(numbers)
+        return await self._cemetery().drop(numbers)

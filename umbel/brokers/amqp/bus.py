@@ -50,19 +50,37 @@ class _Ear:
         self._heard.extendleft(reversed(envelopes))
 
 
-class AmqpBus:
-    """``ports.Bus`` on a server. A node listens over a connection of its own; all else goes over ``link()``."""
+class Mouth:
+    """The way out to the mailboxes, over ``link``; belongs to a loop."""
 
-    form = "amqp"
-
-    def __init__(self, addresses: Sequence[Address], link: Callable[[], Link]) -> None:
-        self._addresses = addresses
-        self._link = link
+    def __init__(self, link: Link) -> None:
+        self.link = link
         self._channel: Channel | None = None
         self._opening = asyncio.Lock()
 
+    async def channel(self) -> Channel:
+        """A channel on which the exchanges are there."""
+        async with self._opening:
+            if self._channel is None or self._channel.ended is not None:
+                channel = await (await self.link.connection()).channel()
+                await channel.confirm()
+                await _declare_exchanges(channel)
+                self._channel = channel
+            return self._channel
+
+
+class AmqpBus:
+    """``ports.Bus`` on a server. A node listens over a connection of its own; all else goes over that of ``mouth()``,
+    the running loop's."""
+
+    form = "amqp"
+
+    def __init__(self, addresses: Sequence[Address], mouth: Callable[[], Mouth]) -> None:
+        self._addresses = addresses
+        self._mouth = mouth
+
     async def send(self, command: Envelope) -> bool:
-        channel = await self._outlet()
+        channel = await self._mouth().channel()
         start = frames.start_of_publish(channel.number, COMMANDS, "")
         try:
             await channel.publish([Parcel(start, command.head, command.body)])
@@ -71,18 +89,9 @@ class AmqpBus:
         return True
 
     async def reply(self, address: str, answer: Envelope) -> None:
-        channel = await self._outlet()
+        channel = await self._mouth().channel()
         start = frames.start_of_publish(channel.number, ANSWERS, address, mandatory=False)
         await channel.publish([Parcel(start, answer.head, answer.body)])
-
-    async def _outlet(self) -> Channel:
-        async with self._opening:
-            if self._channel is None or self._channel.ended is not None:
-                channel = await (await self._link().connection()).channel()
-                await channel.confirm()
-                await _declare_exchanges(channel)
-                self._channel = channel
-            return self._channel
 
     async def hear(self, node: str) -> AsyncGenerator[list[Envelope], None]:
         link = Link(self._addresses)
@@ -107,7 +116,7 @@ class AmqpBus:
     async def inbox(self) -> AsyncIterator[AmqpInbox]:
         """A place for answers."""
         address = str(uuid.uuid4())
-        async with self._link().scratch() as channel:
+        async with self._mouth().link.scratch() as channel:
             yield AmqpInbox(address, await _consume(channel, inbox_of(address), ANSWERS, address))
 
     async def _listen(self, link: Link, queue: str, exchange: str, key: str) -> _Ear:

@@ -12,7 +12,7 @@ import pytest
 
 from umbel.model import SealedRecord
 from umbel.ports import ResultBackend
-from umbel.testing.conformance.harness import PATIENCE, AdapterSuite, until
+from umbel.testing.conformance.harness import PATIENCE, AdapterSuite, on_another_loop, until
 
 
 def some_id() -> str:
@@ -61,6 +61,29 @@ class BackendConformance(AdapterSuite):
         await backend.store([record])
         async with make_backend() as other:
             assert await other.load([record.id]) == {record.id: record}
+
+    async def test_two_loops_use_one_adapter_side_by_side(self, backend: ResultBackend) -> None:
+        mine, theirs = ([SealedRecord(some_id(), "SUCCESS", b"1") for _ in range(20)] for _ in range(2))
+        ids = [record.id for record in (*mine, *theirs)]
+        seen: list[SealedRecord] = []
+
+        async def watch() -> None:
+            async for record in backend.watch(ids):
+                seen.append(record)
+
+        async def elsewhere() -> None:
+            async with backend:
+                for record in theirs:
+                    await backend.store([record])
+
+        with anyio.fail_after(PATIENCE):
+            async with anyio.create_task_group() as group:
+                group.start_soon(watch)
+                group.start_soon(on_another_loop, elsewhere)
+                for record in mine:
+                    await backend.store([record])
+        assert sorted(seen) == sorted([*mine, *theirs])
+        assert len(await backend.load(ids)) == 40
 
     # -- the fence
 

@@ -6,11 +6,20 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 
+import anyio
 import pytest
 
 from umbel.model import ACK, Queue, Route
 from umbel.ports import Broker, Immediate
-from umbel.testing.conformance.harness import AdapterSuite, listening, settle_all, take, to, until
+from umbel.testing.conformance.harness import (
+    AdapterSuite,
+    listening,
+    on_another_loop,
+    settle_all,
+    take,
+    to,
+    until,
+)
 
 ODD_BODIES = [
     b"",
@@ -61,6 +70,25 @@ class BrokerConformance(AdapterSuite):
         await broker.publish(to(queue, envelopes))
         deliveries = await take(broker, queue, 1000)
         assert [delivery.envelope for delivery in deliveries] == envelopes
+
+    async def test_two_loops_use_one_adapter_side_by_side(self, broker: Broker, queue: str) -> None:
+        mine, theirs, last = self.numbered(broker, 20), self.numbered(broker, 20), self.numbered(broker, 1)
+
+        async def elsewhere() -> None:
+            async with broker:
+                for envelope in theirs:
+                    await broker.publish(to(queue, [envelope]))
+
+        async with listening(await broker.consume([queue], 1000)) as ear:
+            async with anyio.create_task_group() as group:
+                group.start_soon(on_another_loop, elsewhere)
+                for envelope in mine:
+                    await broker.publish(to(queue, [envelope]))
+            arrived = [delivery.envelope for delivery in await ear.hears(40)]
+            assert [envelope for envelope in arrived if envelope in mine] == mine
+            assert [envelope for envelope in arrived if envelope in theirs] == theirs
+            await broker.publish(to(queue, last))
+            assert (await ear.hears(41))[-1].envelope == last[0]
 
     async def test_publishing_nothing_is_no_error(self, broker: Broker, queue: str) -> None:
         await broker.publish([])

@@ -16,7 +16,7 @@ import pytest
 from umbel.model import Envelope
 from umbel.ports import Bus, HasBus
 from umbel.serial import accepted
-from umbel.testing.conformance.harness import PATIENCE, AdapterSuite, until
+from umbel.testing.conformance.harness import PATIENCE, AdapterSuite, on_another_loop, until
 from umbel.wire.control import Command, read_answer, read_command, write_answer, write_command
 
 JSON = accepted(["json"])
@@ -121,6 +121,23 @@ class BusConformance(AdapterSuite):
 
     async def _deaf(self, bus: Bus) -> bool:
         return not await bus.send(command(bus, "late"))
+
+    async def test_two_loops_use_one_bus_side_by_side(self, make_broker: Callable[[], BusAdapter]) -> None:
+        async with make_broker() as broker, node_on(broker.bus) as node:
+            bus = broker.bus
+
+            async def elsewhere() -> None:
+                async with broker, bus.inbox() as inbox:
+                    await bus.send(command(bus, "theirs", "ticket", inbox.address))
+                    assert await inbox.next(PATIENCE) is not None
+
+            async with anyio.create_task_group() as group:
+                await bus.send(command(bus, "mine"))
+                group.start_soon(on_another_loop, elsewhere)
+                await node.hears("mine", "theirs")
+                await bus.reply(node.lists[-1][0].reply_to, write_answer(node.name, "ticket", 1, bus.form))
+            await bus.send(command(bus, "last"))
+            await node.hears("mine", "theirs", "last")
 
     async def test_an_answer_reaches_the_one_who_asked_and_nobody_else(self, bus: Bus, other: Bus) -> None:
         async with node_on(bus) as node, other.inbox() as mine, other.inbox() as another:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 import pytest
@@ -50,6 +52,16 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     with anyio.fail_after(PATIENCE):
         while not await condition():  # noqa: ASYNC110 - a store has no event to wait for
             await anyio.sleep(0.005)
+
+
+async def on_another_loop(work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """Do this work in another thread, on a loop of its own; this loop goes on. Fails after ``PATIENCE``."""
+
+    async def bounded() -> None:
+        with anyio.fail_after(PATIENCE):
+            await work()
+
+    await asyncio.to_thread(lambda: asyncio.run(bounded()))
 
 
 @dataclass

@@ -143,8 +143,11 @@ class Posts(Protocol):
 class Replies(Protocol):
     """A result backend that sends records to their caller in place of keeping them."""
 
-    reply_to: str
-    """Where this process listens; a message carries it to the worker."""
+    @property
+    def reply_to(self) -> str:
+        """Where this process listens, and no other, not even one that was forked from it; a message carries it to the
+        worker."""
+        ...
 
     @property
     def listening(self) -> bool:

@@ -90,6 +90,7 @@ class Publisher:
         pid = os.getpid()
         if self._origin[0] != pid:
             self._origin = (pid, f"gen{pid}@{socket.gethostname()}")
+            defaults = self._read()  # a fork has a place of its own for replies
         priority = defaults.priority if options.priority is None else options.priority
         message = Message(
             task=name,

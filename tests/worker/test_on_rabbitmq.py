@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +39,24 @@ def test_tasks_run_and_their_results_come(shop: Shop) -> None:
     with pytest.raises(MemoryError):
         shop.get(shop.send("raises", "memory"))
     assert shop.get(shop.send("fetch", "async")).startswith("async")
+
+
+FORKS = """
+import os
+from shop import add
+
+assert add.delay(1, 1).get(timeout=60) == 2
+child = os.fork()
+results = [add.delay(n, n) for n in range(50)]
+assert [result.get(timeout=60) for result in results] == [2 * n for n in range(50)]
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+def test_a_caller_that_forks_and_its_child_get_their_own_results(shop: Shop) -> None:
+    shop.worker("-c", "1")
+    subprocess.run([sys.executable, "-c", FORKS], cwd=shop.folder, env=shop.environ, check=True)
 
 
 @pytest.mark.parametrize("pool", ["solo", *POOLS])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 import uuid
 from collections import OrderedDict
@@ -133,11 +134,19 @@ class RpcBackend:
         names = (settings or {}).get("result_accept_content") or (settings or {}).get("accept_content") or ["json"]
         self._accept = serial.accepted(names)
         self._expires = int((settings or {}).get("result_expires") or 86400.0)
-        self.reply_to = str(uuid.uuid4())
+        self._pid, self._reply_to = 0, ""
         self._lines = PerLoop(lambda: _Line(self._addresses, self.reply_to, self._expires, self._hear))
         self._records: OrderedDict[str, SealedRecord] = OrderedDict()
         self._lock = threading.Lock()
         """Held by whoever changes the records."""
+
+    @property
+    def reply_to(self) -> str:
+        """The queue of this process. A fork has its own: of two that listen to one, each would hear half."""
+        if self._pid != os.getpid():
+            self._pid, self._reply_to = os.getpid(), str(uuid.uuid4())
+            self._lock = threading.Lock()  # a thread of the parent may have held it
+        return self._reply_to
 
     async def __aenter__(self) -> Self:
         self._lines.enter()

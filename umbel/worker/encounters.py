@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence, Set
-from typing import Any
+from typing import Any, Protocol
 
 from umbel.clock import Clock
 from umbel.errors import StoreError, WireError
@@ -34,6 +34,18 @@ _SHORT = 0.1
 _RESENT = RESENT.encode()
 
 
+class Here(Protocol):
+    """What a node has already, by task id."""
+
+    def unended(self) -> Set[str]:
+        """What runs, and what has ended and is not written down."""
+        ...
+
+    def present(self) -> Set[str]:
+        """That, and what waits to be started."""
+        ...
+
+
 class Encounter:
     """One message and what was found of it so far; ``at`` is when to look next, in the loop's seconds."""
 
@@ -49,7 +61,7 @@ class Encounters:
     """Where a result store is shared, between what arrives and what is started. The node's loop owns it.
 
     ``go_on(deliveries)`` gets what may be started: nothing was known of it twice, ``PAUSE`` seconds apart, and nobody
-    says that it runs there. ``node`` is this node's name in leases, ``unended`` gives the ids of all that runs here.
+    says that it runs there. ``node`` is this node's name in leases; ``here`` tells what is here already.
     """
 
     def __init__(
@@ -58,14 +70,14 @@ class Encounters:
         clock: Clock,
         settling: Settling,
         node: str,
-        unended: Callable[[], Set[str]],
+        here: Here,
         go_on: Callable[[Sequence[Delivery]], None],
     ) -> None:
         self._backend = backend
         self._clock = clock
         self._settling = settling
         self._node = node
-        self._unended = unended
+        self._here = here
         self._go_on = go_on
         self._waiting: list[Encounter] = []
         self._leased: frozenset[str] = frozenset()
@@ -122,7 +134,7 @@ class Encounters:
         if isinstance(self._backend, Marks):  # before the records: who drops a lease has written the record
             marks = await self._backend.get_marks([PREFIX + id for id in ids])
             leased = {key.removeprefix(PREFIX) for key, node in marks.items() if node != self._node}
-        leased |= self._unended() & set(ids)
+        leased |= self._here.present() & set(ids)
         records = await self._backend.load(ids)
         now = asyncio.get_running_loop().time()
         free: list[Delivery] = []
@@ -140,6 +152,7 @@ class Encounters:
                 continue
             else:
                 free.append(delivery)
+                leased.add(delivery.envelope.id)  # a second copy waits for the end of this one
             self._waiting.remove(each)
         if free:
             self._go_on(free)
@@ -148,7 +161,7 @@ class Encounters:
 
     def lost(self) -> None:
         """The claims on what runs here are lost: have others wait for its end."""
-        self._leased |= frozenset(self._unended())
+        self._leased |= frozenset(self._here.unended())
         if self._leased:
             self._lost.set()
 
@@ -167,7 +180,7 @@ class Encounters:
                 self._lost.clear()
 
     async def _tell(self, marks: Marks) -> None:
-        ended = self._leased.difference(self._unended())
+        ended = self._leased.difference(self._here.unended())
         if ended and self._settling.idle:  # their records are written
             await marks.drop_marks([PREFIX + id for id in ended])
             self._leased -= ended

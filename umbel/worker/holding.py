@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from umbel.model import Delivery
@@ -69,9 +70,13 @@ class Holding:
             lonely = each.alone and each.certificate is None
             (self.alone if lonely else self._waiting).appendleft(each)
 
+    def all(self) -> Iterator[Held]:
+        """Those that must be alone, too."""
+        return chain(self._waiting, self.alone)
+
     def find(self, task_id: str) -> Held | None:
         """The one of this task, if it waits here."""
-        for held in (*self._waiting, *self.alone):
+        for held in self.all():
             if held.delivery.envelope.id == task_id:
                 return held
         return None
@@ -83,7 +88,7 @@ class Holding:
 
     def empty(self) -> list[Held]:
         """All of them, to give back to the broker."""
-        given = [*self._waiting, *self.alone]
+        given = [*self.all()]
         self._waiting.clear()
         self.alone.clear()
         return given

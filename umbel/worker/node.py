@@ -157,7 +157,7 @@ class Node:
         if backend is None or self._settling.whole or isinstance(backend, Replies):
             return
         node = f"{self._plan.name} {ids.new_id()}"
-        known = Encounters(backend, self._app.clock, self._settling, node, self._recall.unended, self._go_on)
+        known = Encounters(backend, self._app.clock, self._settling, node, self._recall, self._go_on)
         self._encounters = self._recall.encounters = known
         self._services += [asyncio.create_task(service) for service in known.services()]
 

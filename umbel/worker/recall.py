@@ -33,6 +33,13 @@ class Recall:
         running = (held for runner in self._fleet.runners.values() for held in runner.assigned.values())
         return {held.delivery.envelope.id for held in running} | self._settling.unwritten
 
+    def present(self) -> set[str]:
+        """The ids of what runs, and of what waits to be started."""
+        waiting = {held.delivery.envelope.id for held in self._holding.all()}
+        if self.suspects is not None:
+            waiting.update(delivery.envelope.id for delivery in self.suspects.waiting)
+        return waiting | self.unended()
+
     def pull(self, chosen: Callable[[str], bool]) -> list[Delivery]:
         """Take out what waits to be looked up or to be started alone, of the tasks that are chosen by their ids."""
         pulled = [] if self.encounters is None else self.encounters.pull(chosen)

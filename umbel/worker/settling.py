@@ -34,6 +34,8 @@ class Settling:
         self._pending: list[Settlement | SealedRecord] = []
         self._loose: list[Pair] = []
         self._then: list[Then] = []
+        self._writing: list[Settlement | SealedRecord] = []
+        """What of them is being written down at this moment."""
         self._busy = False
         self._wake = asyncio.Event()
 
@@ -64,7 +66,8 @@ class Settling:
     @property
     def unwritten(self) -> set[str]:
         """The ids of tasks that have ended, and of whose end the store does not know yet."""
-        return {entry.delivery.envelope.id for entry in self._pending if isinstance(entry, Settlement)}
+        entries = (*self._writing, *self._pending)
+        return {each.delivery.envelope.id if isinstance(each, Settlement) else each.id for each in entries}
 
     async def run(self) -> None:
         """The service: lives until cancelled."""
@@ -72,7 +75,8 @@ class Settling:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            batch, self._pending = self._pending, []
+            batch = self._writing = self._pending
+            self._pending = []
             then, self._then = self._then, []
             self._busy = True
             try:
@@ -95,6 +99,7 @@ class Settling:
                     call()
             finally:
                 self._busy = False
+                self._writing = []
 
     async def _send_loose(self) -> None:
         loose = list(self._loose)

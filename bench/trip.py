@@ -16,9 +16,10 @@ def ask(bench: Bench) -> list[Answer]:
     """The median, and what one call in a hundred exceeds."""
     count = bench.much(500, 50)
     runs = bench.in_turns("round trip", {name: partial(each, count) for name, each in contestants(bench).items()})
-    bar = Bar("≤", 1.2, HASTY) if bench.broker == "sqlite" else Bar("≤", 1.2, CELERY)
+    rivals = ["Huey", HASTY] if bench.broker == "sqlite" else [CELERY]
+    bars = [Bar("≤", 1.2, rival) for rival in rivals]
     return [
-        Answer(question="round trip, p50", unit="ms", values=column(runs, "p50"), bars=[bar]),
+        Answer(question="round trip, p50", unit="ms", values=column(runs, "p50"), bars=bars),
         Answer(question="round trip, p99", unit="ms", values=column(runs, "p99")),
     ]
 

@@ -21,11 +21,14 @@ NAMES = {
     "Retry": "umbel.errors",
     "State": "umbel.model",
     "Task": "umbel.task",
+    "TaskCancelled": "umbel.errors",
     "TimeoutError": "umbel.errors",
     "Umbel": "umbel.app",
+    "UserError": "umbel.errors",
     "current_app": "umbel.proxies",
     "current_task": "umbel.proxies",
     "shared_task": "umbel.shared",
+    "track": "umbel.progress",
 }
 
 
@@ -35,9 +38,14 @@ def test_a_public_name_is_the_one_of_the_module_that_defines_it(name: str) -> No
 
 
 def test_the_public_names_are_listed() -> None:
-    assert set(umbel.__all__) == {*NAMES, "__version__"}
+    assert set(umbel.__all__) == {*NAMES, "__version__", "progress"}
     assert set(umbel.__all__) <= set(dir(umbel))
     assert umbel.__version__ == __version__
+
+
+def test_progress_is_a_module_however_it_is_imported() -> None:
+    program = "from umbel import progress; import umbel.progress; assert umbel.progress is progress; progress.track"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_a_star_brings_every_public_name() -> None:

@@ -10,11 +10,13 @@ TYPE_CHECKING = False  # as in typing, which takes longer to import than all the
 if TYPE_CHECKING:
     from typing import Any
 
+    from umbel import progress
     from umbel._version import __version__
     from umbel.app import Umbel
-    from umbel.errors import Ignore, Reject, Retry, TimeoutError
+    from umbel.errors import Ignore, Reject, Retry, TaskCancelled, TimeoutError, UserError
     from umbel.middleware import Middleware
     from umbel.model import Queue, State
+    from umbel.progress import track
     from umbel.proxies import current_app, current_task
     from umbel.result import AsyncResult
     from umbel.retry import Backoff
@@ -31,12 +33,16 @@ __all__ = [
     "Retry",
     "State",
     "Task",
+    "TaskCancelled",
     "TimeoutError",
     "Umbel",
+    "UserError",
     "__version__",
     "current_app",
     "current_task",
+    "progress",
     "shared_task",
+    "track",
 ]
 
 _HOMES = {
@@ -49,14 +55,18 @@ _HOMES = {
     "Retry": "umbel.errors",
     "State": "umbel.model",
     "Task": "umbel.task",
+    "TaskCancelled": "umbel.errors",
     "TimeoutError": "umbel.errors",
     "Umbel": "umbel.app",
+    "UserError": "umbel.errors",
     "__version__": "umbel._version",
     "current_app": "umbel.proxies",
     "current_task": "umbel.proxies",
+    "progress": "umbel.progress",
     "shared_task": "umbel.shared",
+    "track": "umbel.progress",
 }
-"""The module that defines each public name."""
+"""The module that defines each public name, or is it."""
 
 
 def __getattr__(name: str) -> Any:
@@ -65,7 +75,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value = globals()[name] = getattr(import_module(home), name)
+    module = import_module(home)
+    value = globals()[name] = module if home == f"{__name__}.{name}" else getattr(module, name)
     return value
 
 

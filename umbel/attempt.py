@@ -8,9 +8,9 @@ from typing import Any, TypeVar, cast
 
 from umbel import current, handlers, log
 from umbel.declared import Declared
-from umbel.errors import Ignore, Reject, UmbelError
+from umbel.errors import Ignore, Reject, TaskCancelled, UmbelError
 from umbel.handlers import Call
-from umbel.model import Failed, Ignored, Message, Outcome, Rejected, Retried, Succeeded
+from umbel.model import Failed, Ignored, Message, Outcome, Rejected, Retried, Revoked, Succeeded
 from umbel.request import Request
 from umbel.retrying import exceeded, next_message, wanted
 from umbel.signals import ends, task_prerun
@@ -47,6 +47,8 @@ async def attempt(task: Declared, request: Request, message: Message, call: Call
             outcome = Succeeded(await call(onion.around(task, request) if onion.runs else task, message))
         except Ended:
             raise
+        except TaskCancelled:
+            outcome = Revoked("cancelled")
         except Ignore:
             outcome = Ignored()
         except Reject as rejection:

@@ -28,6 +28,10 @@ recorder: Callable[[SealedRecord], None] | None = None
 """How a record of a running task reaches the store from this process; a worker sets it, elsewhere it is None."""
 
 
+flusher: Any = None
+"""The ``umbel.progress.flusher.Flusher`` of this process; a worker sets it, elsewhere it is None."""
+
+
 def join(app: Any) -> None:
     """A new app: it gets every shared task there is, and those still to come."""
     _apps.add(app)

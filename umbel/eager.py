@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from umbel import current
 from umbel.attempt import attempt, drive, failed
 from umbel.declared import Declared
-from umbel.errors import EncodeError, UmbelError
+from umbel.errors import EncodeError, TaskRevokedError, UmbelError
 from umbel.middleware import Runnable
-from umbel.model import FINAL_STATES, Failed, Message, Outcome, Record, Rejected, Retried, State, Succeeded
+from umbel.model import FINAL_STATES, Failed, Message, Outcome, Record, Rejected, Retried, Revoked, State, Succeeded
 from umbel.publisher import on_a_loop
 from umbel.reporting import sealed_for, store_now
 from umbel.request import Request
@@ -104,6 +104,8 @@ def _told(outcome: Outcome) -> tuple[str, Any, str | None]:
         return State.SUCCESS, outcome.value, None
     if isinstance(outcome, Failed):
         return State.FAILURE, outcome.error, outcome.traceback
+    if isinstance(outcome, Revoked):
+        return State.REVOKED, TaskRevokedError(outcome.reason), None
     if isinstance(outcome, Rejected):
         return "REJECTED", outcome.reason, None
     return "IGNORED", "ignored by the task", None

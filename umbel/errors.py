@@ -31,6 +31,8 @@ UmbelError
  ├─ TimeLimitExceeded        the task ran beyond its hard limit and was killed
  ├─ SoftTimeLimitExceeded    raised in a task that runs beyond its soft limit
  ├─ TaskRevokedError         the task was revoked, or expired
+ ├─ TaskCancelled            raised in a task that was asked to stop, by track() and by progress
+ ├─ UserError                raised by a task: its text may be shown to end users
  ├─ TimeoutError             (also the built-in TimeoutError) waited long enough
  ├─ MaxRetriesExceededError  a task asked to be tried again once too often
  ├─ Retry                    raised by a task: try again later
@@ -206,6 +208,17 @@ class SoftTimeLimitExceeded(UmbelError):
 
 class TaskRevokedError(UmbelError):
     """The task was revoked, or was not started before it expired."""
+
+
+class TaskCancelled(UmbelError):
+    """Raised in a task by ``track``, and by what it says of its progress, once somebody asked it to stop: REVOKED."""
+
+
+class UserError(UmbelError):
+    """Raised by a task that fails for a reason which its end user should read: ``UserError("row 11 is malformed")``.
+
+    Of any other exception end users see that something went wrong, and a reference.
+    """
 
 
 class TimeoutError(UmbelError, builtins.TimeoutError):

@@ -16,7 +16,7 @@ class Request:
     Outside a worker (``called_directly``) there is no message: ``id`` is None and everything else empty.
     """
 
-    __slots__ = ("children", "delivery", "hostname", "is_eager", "message")
+    __slots__ = ("cancelled", "children", "delivery", "hostname", "is_eager", "message", "progress")
 
     def __init__(
         self,
@@ -32,6 +32,10 @@ class Request:
         self.is_eager = is_eager
         self.children: list[str] = []
         """The ids of what the task sent while it ran, if their results are kept; owned by who runs the task."""
+        self.cancelled = False
+        """Whether somebody asked the task to stop at its next step."""
+        self.progress: Any = None
+        """The ``umbel.progress.meter.Meter`` of this attempt; None until there is something to tell."""
 
     def __repr__(self) -> str:
         return f"<Request {self.task}[{self.id}]>" if self.message else "<Request: called directly>"

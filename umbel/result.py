@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
@@ -18,6 +18,7 @@ from umbel.wiring import App, Rehearsal
 
 if TYPE_CHECKING:
     from umbel.bridge import Way
+    from umbel.progress.snapshot import Snapshot
 
 R = TypeVar("R", covariant=True)
 T = TypeVar("T")
@@ -232,6 +233,39 @@ class AsyncResult(Generic[R]):
             _raise(self.id, record)
         value = self.app.whole(record.name, record.value) if record.state == State.SUCCESS else record.value
         return cast("R", value)
+
+    @property
+    def progress(self) -> Snapshot:
+        """How the task stands now: ``umbel.progress.Snapshot``. Known without a result store, too."""
+        from umbel.progress.hub import hub_of
+
+        return hub_of(self.app).now([self.id])[self.id]
+
+    async def aprogress(self) -> Snapshot:
+        """As ``progress``."""
+        from umbel import bridge
+        from umbel.progress.hub import hub_of
+
+        return (await bridge.get().cross(hub_of(self.app).read([self.id])))[self.id]
+
+    def watch(self) -> AsyncIterator[Snapshot]:
+        """How the task stands, for ``async for``: now, and at every change until it has ended.
+
+        Of several changes at once the last is given. A store that is away is asked again until it answers.
+        """
+        from umbel.progress.hub import watch
+
+        return watch(self.app, self.id)
+
+    def cancel(self) -> None:
+        """Take the call back, and ask the task to stop at its next step if it runs: ``umbel.revoking.revoke``."""
+        revoke(self.app, self.id, cancel=True)
+
+    async def acancel(self) -> None:
+        """As ``cancel``."""
+        from umbel import bridge
+
+        await bridge.aside(self.cancel)
 
     def revoke(self, *, terminate: bool = False) -> None:
         """Take the call back; ``terminate=True`` stops it, too, if it runs. See ``umbel.revoking.revoke``."""

@@ -35,13 +35,14 @@ STATE_FILE = "state.db"
 """In ``worker_state_dir``: what the workers of this machine remember where no store does it for all."""
 
 
-def revoke(app: App, task_ids: str | Iterable[str], *, terminate: bool = False) -> None:
+def revoke(app: App, task_ids: str | Iterable[str], *, terminate: bool = False, cancel: bool = False) -> None:
     """Revoke these tasks; durable when it returns, whatever is restarted afterwards.
 
     A task that waits, or whose time has not come, gets the state REVOKED now. One that a worker holds and has not
     started gets it when the worker hears of it, within moments. One that runs is left alone, unless ``terminate``: then
-    its process is killed with whatever it has started, and it is REVOKED. One that has ended stays as it ended. An
-    id that nobody has sent yet is remembered for 30 days.
+    its process is killed with whatever it has started, and it is REVOKED. ``cancel`` asks it to stop by itself:
+    ``track``, and whatever it says of its progress, raise ``TaskCancelled``, and it is REVOKED, too. One that has ended
+    stays as it ended. An id that nobody has sent yet is remembered for 30 days.
 
     Where neither broker nor result store keeps marks, and the broker has a bus, the workers that live remember it, each
     in ``worker_state_dir``; when none answers it is kept in that folder here, with a warning. Raises
@@ -59,15 +60,16 @@ def revoke(app: App, task_ids: str | Iterable[str], *, terminate: bool = False) 
         await way.entered(app.broker)
         if app.result_url is not None:
             await way.entered(app.backend)
-        await _revoke(app, ids, terminate)
+        await _revoke(app, ids, terminate, cancel)
 
     way.run(work())
 
 
-async def _revoke(app: App, ids: Sequence[str], terminate: bool) -> None:
+async def _revoke(app: App, ids: Sequence[str], terminate: bool, cancel: bool) -> None:
     kept, bus = find_marks(app), bus_of(app)
     # As Celery's clients write it; the signal is for Celery's workers.
-    command = Command("revoke", {"task_id": list(ids), "terminate": terminate, "signal": "SIGTERM"})
+    said = {"task_id": list(ids), "terminate": terminate, "signal": "SIGTERM"}
+    command = Command("revoke", {**said, "cancel": True} if cancel else said)
     if kept is None:
         if bus is None:
             raise ConfigurationError(
@@ -77,7 +79,7 @@ async def _revoke(app: App, ids: Sequence[str], terminate: bool) -> None:
         await _spread(app, bus, command)
         return
     # the mark first: a message that is claimed while it is withdrawn then meets a worker that knows
-    await kept.put_marks(marks_for(ids, terminate, app.clock.now()))
+    await kept.put_marks(marks_for(ids, terminate, app.clock.now(), cancel=cancel))
     if bus is not None:
         try:
             await tell(app, bus, command)
@@ -86,14 +88,15 @@ async def _revoke(app: App, ids: Sequence[str], terminate: bool) -> None:
     await _withdraw(app, ids)
 
 
-def marks_for(ids: Iterable[str], terminate: bool, now: float) -> list[Mark]:
+def marks_for(ids: Iterable[str], terminate: bool, now: float, *, cancel: bool = False) -> list[Mark]:
     """The marks by which workers know that these tasks are revoked since the unix time ``now``."""
-    return [mark_for(task_id, terminate, now + KEPT) for task_id in ids]
+    return [mark_for(task_id, terminate, now + KEPT, cancel=cancel) for task_id in ids]
 
 
-def mark_for(task_id: str, terminate: bool, expires: float) -> Mark:
+def mark_for(task_id: str, terminate: bool, expires: float, *, cancel: bool = False) -> Mark:
     """The mark that says so until the unix time ``expires``."""
-    return Mark(PREFIX + task_id, json.dumps({"terminate": terminate}), expires)
+    said = {"terminate": terminate, "cancel": True} if cancel else {"terminate": terminate}
+    return Mark(PREFIX + task_id, json.dumps(said), expires)
 
 
 async def _spread(app: App, bus: Bus, command: Command) -> None:
@@ -104,9 +107,9 @@ async def _spread(app: App, bus: Bus, command: Command) -> None:
     place = state_url(app.conf)
     try:
         async with marks_at(place, app.conf) as here:
-            await here.put_marks(
-                marks_for(command.arguments["task_id"], command.arguments["terminate"], app.clock.now())
-            )
+            said = command.arguments
+            now, cancel = app.clock.now(), bool(said.get("cancel"))
+            await here.put_marks(marks_for(said["task_id"], said["terminate"], now, cancel=cancel))
     except (StoreError, ConfigurationError) as error:
         raise StoreUnreachable(
             f"no worker has heard that the tasks are revoked, nor can it be kept: {error}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
@@ -13,7 +13,11 @@ from umbel.call import NAMES, NO_OPTIONS, CallOptions
 from umbel.declared import Declared
 from umbel.eager import EagerResult, run_here
 from umbel.errors import ConfigurationError, Retry
-from umbel.reporting import report
+from umbel.model import Record
+from umbel.progress import here as progress
+from umbel.progress.flusher import PROGRESS
+from umbel.progress.reporter import Reporter, Track
+from umbel.reporting import report, sealed_for
 from umbel.result import AsyncResult
 from umbel.retrying import exceeded
 from umbel.wiring import App
@@ -216,9 +220,33 @@ class Task(Declared, Generic[P, R]):
     ) -> None:
         """Store ``state`` (any text that is not final) with ``meta`` as the result of the running task.
 
-        Raises ``UmbelError`` outside a task when no ``task_id`` is given.
+        ``PROGRESS`` is how far the task is: ``current``, ``total`` and ``message`` of its meta are shown as with
+        ``self.progress.set``, and it is written four times a second at most, the last of it always.
+
+        Raises ``UmbelError`` outside a task when no ``task_id`` is given, ``EncodeError`` for a meta that cannot be
+        written.
         """
-        report(self, task_id or self.request.id, state, meta)
+        own = self.request.id
+        if state == PROGRESS and own is not None and task_id in (None, own) and current.flusher is not None:
+            sealed_for(self.app, Record(id=own, state=state, value=dict(meta or {})))
+            progress.update(meta or {})
+        else:
+            report(self, task_id or own, state, meta)
+
+    @property
+    def progress(self) -> Reporter:
+        """How the running task says how far it is."""
+        return progress
+
+    def track(
+        self,
+        iterable: Iterable[T] | AsyncIterable[T],
+        total: float | None = None,
+        unit: str | None = None,
+        message: str | None = None,
+    ) -> Track[T]:
+        """The items of ``iterable``, counted as they are done: ``self.progress.track``."""
+        return progress.track(iterable, total, unit, message)
 
 
 class AsyncTask(Task[P, R]):

@@ -46,10 +46,11 @@ def site(tmp_path_factory: pytest.TempPathFactory, interpreter: Callable[[str], 
 
 
 def public(module: str) -> set[str]:
-    """The names that a module offers: those that it lists, or those that it defines and that do not begin with _."""
+    """The names that a module offers: those that it lists, or those that it defines and that do not begin with _. A
+    module among them has a page of its own."""
     loaded = import_module(module)
     if listed := getattr(loaded, "__all__", None):
-        return {name for name in listed if not name.startswith("__")}
+        return {name for name in listed if not name.startswith("__") and f"{module}.{name}" not in MODULES}
     return {
         name
         for name, value in vars(loaded).items()

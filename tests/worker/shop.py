@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.worker import shop_shared  # noqa: F401  its tasks are this app's too
+from tests.worker import shop_progress, shop_shared  # noqa: F401  their tasks are this app's too
 from tests.worker.diary import HERE, note, wait_for
 from umbel import Backoff, Ignore, Reject, Retry, Task, Umbel
 from umbel.errors import SoftTimeLimitExceeded

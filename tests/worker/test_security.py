@@ -20,6 +20,7 @@ from umbel.errors import DecodeError, EncodeError, SealError, SignatureError
 from umbel.middleware import Runnable
 from umbel.model import Delivery, Envelope, Message, Route
 from umbel.ports import DeadLetter, DeadLetters
+from umbel.progress.flusher import Flusher
 from umbel.result import AsyncResult
 from umbel.stores.memory import MemoryStore
 from umbel.wire import task_v2
@@ -360,7 +361,7 @@ def test_how_old_a_message_is_does_not_matter_once_it_was_handed_out(site: Site)
     app = site.app(security_signing_keys=[OLD])
     envelope = site.taken(app, 1, 2)
     app.clock = Shifted(3 * 86400)
-    journey = Journey(app, "worker", call_nothing, Nobody())
+    journey = Journey(app, "worker", call_nothing, Nobody(), Flusher(app, "worker", lambda notes, records: None))
     delivery = Delivery(envelope, "celery", None)
     refused = drive(journey(1, delivery))
     assert refused.verdict.kind == "dead"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -16,9 +16,11 @@ from umbel.ids import node_name
 from umbel.middleware import Runnable
 from umbel.model import ACK, REQUEUE, Delivery, Message, SealedRecord, Settlement
 from umbel.ports import Mark
+from umbel.progress.flusher import Flusher
 from umbel.revoking import PREFIX as REVOKED_PREFIX
 from umbel.stores.memory import Holder, MemoryStore
 from umbel.testing.history import LOST, Ran, Witness, read
+from umbel.tracking import Note
 from umbel.worker import holding, hooks, suspects
 from umbel.worker.holding import Certificate
 from umbel.worker.journey import Journey
@@ -106,11 +108,12 @@ class OneByOne:
         if certificate is None and self.crash == BEFORE:
             return self._die(delivery, seen)
         witness = Witness(self._app, HOSTNAME)
-        journey = Journey(self._app, HOSTNAME, self._call, self, witness)
+        flusher = Flusher(self._app, HOSTNAME, self._tell)
+        journey = Journey(self._app, HOSTNAME, self._call, self, flusher, witness)
         self._number += 1
         self._early = False
         self._delivery = delivery
-        with self._recording():
+        with self._recording(flusher):
             if certificate is None:
                 report = await journey(self._number, delivery)
             else:
@@ -138,6 +141,8 @@ class OneByOne:
         return None
 
     def _settle(self, delivery: Delivery, report: Report) -> None:
+        if report.note is not None:
+            self._store.progress.write([report.note])
         if not self._early:
             self._store.settle(self._holder, [Settlement(delivery, report.verdict, report.follow_ups, report.record)])
         else:
@@ -154,12 +159,18 @@ class OneByOne:
         return Ran(**seen, state=LOST, value=None, traceback=None)
 
     @contextmanager
-    def _recording(self) -> Iterator[None]:
-        before, current.recorder = current.recorder, self._record
+    def _recording(self, flusher: Flusher) -> Iterator[None]:
+        before = current.recorder, current.flusher
+        current.recorder, current.flusher = self._record, flusher
         try:
             yield
         finally:
-            current.recorder = before
+            current.recorder, current.flusher = before
+
+    def _tell(self, notes: Sequence[Note], records: Sequence[SealedRecord]) -> None:
+        self._store.progress.write(notes)
+        for record in records:
+            self._record(record)
 
     def _record(self, record: SealedRecord) -> None:
         if self._keeps_results:

@@ -53,7 +53,8 @@ class Commands:
         if method == "ping":
             return {"ok": "pong"}
         if method == "revoke":
-            return await self._revoke(_ids("task_id", arguments), bool(arguments.get("terminate")))
+            stop, cancel = bool(arguments.get("terminate")), bool(arguments.get("cancel"))
+            return await self._revoke(_ids("task_id", arguments), stop, cancel)
         if method == "query_task":
             wanted = set(_ids("ids", arguments))
             return {id: [state, info] for id, state, info in self._known() if id in wanted}
@@ -62,8 +63,8 @@ class Commands:
         logger.warning("The command %r came over the bus, which is not offered here", method[:80])
         return {"error": repr(KeyError(method[:80]))}
 
-    async def _revoke(self, ids: Sequence[str], terminate: bool) -> Any:
-        await self._revocations.remember(ids, terminate)
+    async def _revoke(self, ids: Sequence[str], terminate: bool, cancel: bool) -> Any:
+        await self._revocations.remember(ids, terminate, cancel)
         logger.info("Revoked%s: %s", ", and stopped if they run" if terminate else "", ", ".join(ids[:10]))
         return {"ok": f"tasks {', '.join(ids)} flagged as revoked"}
 

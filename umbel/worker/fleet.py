@@ -11,6 +11,7 @@ from umbel.app import Umbel
 from umbel.model import ACK, REQUEUE, Settlement
 from umbel.worker.endings import Endings
 from umbel.worker.epitaphs import TRIES, Epitaphs
+from umbel.worker.habits import Habits
 from umbel.worker.hearing import Hearing
 from umbel.worker.holding import REVOKED, TERMINATED, TIMED_OUT, Certificate, Held, Holding
 from umbel.worker.limits import Limits
@@ -64,6 +65,7 @@ class Fleet:
         """Told when a runner is free and when a suspect has ended; the node sets it."""
         self.limits = Limits(self._soft_limit, self._hard_limit)
         self._endings = Endings(self.runners, self._recall)
+        self.habits = Habits(app, self.runners)
 
     @property
     def unsettled(self) -> int:
@@ -176,8 +178,8 @@ class Fleet:
                     self.runners[number].suspect = False
         self.feed()
 
-    def revoke(self, task_id: str, terminate: bool) -> None:
-        """Do not start this task; ``terminate`` stops it if it runs."""
+    def revoke(self, task_id: str, terminate: bool, cancel: bool = False) -> None:
+        """Do not start this task; ``terminate`` stops it if it runs, ``cancel`` asks it to stop by itself."""
         for runner in list(self.runners.values()):
             number = next((n for n, held in runner.assigned.items() if held.delivery.envelope.id == task_id), None)
             if number is None:
@@ -187,6 +189,9 @@ class Fleet:
             if number in runner.assigned:
                 if terminate:
                     self._endings.end(runner, number, Certificate(TERMINATED, "terminated"))
+                elif cancel:
+                    runner.assigned[number].cancelled = True
+                    runner.link.flag(number)
                 return
         held = self._holding.find(task_id)
         if held is not None and held.certificate is None:
@@ -243,6 +248,10 @@ class Fleet:
         elif kind == "store":
             for record in payload:
                 self._settling.record(record)
+        elif kind == "notes":
+            self._settling.note(payload)
+        elif kind == "habit":
+            self.habits.learn(runner, payload)
         elif kind == "void":
             self._holding.put_back([runner.assigned.pop(n) for n in payload if n in runner.assigned])
         elif kind == "ack":
@@ -257,6 +266,7 @@ class Fleet:
             self._endings.stubborn(runner, payload)
         elif kind == "ready":
             runner.ready = True
+            self.habits.greet(runner)
         self._freed()
 
     def _freed(self) -> None:
@@ -270,6 +280,8 @@ class Fleet:
         settlements = []
         for report in reports:
             seconds += report.runtime
+            if report.note is not None:
+                self._settling.note([report.note])
             held = runner.assigned.pop(report.number, None)
             if held is None:
                 continue

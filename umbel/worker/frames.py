@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from umbel.model import Delivery, Envelope, Route, SealedRecord, Verdict
+from umbel.tracking import Note
 from umbel.worker.settler import Report
 
 _LENGTH = struct.Struct("<Q")
@@ -67,11 +68,13 @@ def flat_record(record: SealedRecord | None) -> tuple[Any, ...] | None:
 def flat_report(report: Report) -> tuple[Any, ...]:
     """A report as plain tuples."""
     follow_ups = [(tuple(route), tuple(envelope)) for route, envelope in report.follow_ups]
-    return report.number, tuple(report.verdict), flat_record(report.record), report.runtime, follow_ups
+    note = None if report.note is None else tuple(report.note)
+    return report.number, tuple(report.verdict), flat_record(report.record), report.runtime, follow_ups, note
 
 
 def whole_report(flat: tuple[Any, ...]) -> Report:
     """The other way round."""
-    number, verdict, record, runtime, follow_ups = flat
+    number, verdict, record, runtime, follow_ups, note = flat
     pairs = [(Route(*route), Envelope(*envelope)) for route, envelope in follow_ups]
-    return Report(number, Verdict(*verdict), None if record is None else SealedRecord(*record), runtime, pairs)
+    told = None if note is None else Note(*note)
+    return Report(number, Verdict(*verdict), None if record is None else SealedRecord(*record), runtime, pairs, told)

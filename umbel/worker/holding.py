@@ -29,10 +29,10 @@ class Held:
 
     ``losses`` counts the runners that died while they ran it; ``early`` says that the broker has already forgotten it,
     ``certificate`` how it is to be settled without running, ``suspect`` that a dead worker may have started it,
-    ``alone`` that it must have no neighbours.
+    ``alone`` that it must have no neighbours, ``cancelled`` that it was asked to stop while it ran.
     """
 
-    __slots__ = ("alone", "certificate", "certified", "delivery", "early", "losses", "suspect")
+    __slots__ = ("alone", "cancelled", "certificate", "certified", "delivery", "early", "losses", "suspect")
 
     def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery
@@ -43,6 +43,7 @@ class Held:
         """How often its certificate was given to a runner."""
         self.suspect = False
         self.alone = False
+        self.cancelled = False
 
 
 class Holding:

@@ -13,7 +13,8 @@ from umbel.attempt import Ended, attempt, told
 from umbel.declared import Declared
 from umbel.errors import ConfigurationError, NotRegistered, TimeLimitExceeded, WireError, WorkerLostError
 from umbel.handlers import Call
-from umbel.model import NO_LINKS, Delivery, Failed, Message, Outcome, Revoked, dead
+from umbel.model import NO_LINKS, Delivery, Failed, Message, Outcome, Revoked, Succeeded, dead
+from umbel.progress.flusher import Flusher
 from umbel.request import Request
 from umbel.signals import task_received, task_rejected, task_unknown
 from umbel.wire import task_v2
@@ -43,8 +44,8 @@ class NodeSide(Protocol):
 class Journey:
     """Takes deliveries from bytes to a report of how they ended.
 
-    ``call`` calls the user's function; ``settler`` is made where none is given. ``turn`` is awaited with a delivery's
-    number before its plain function is called, where plain functions take turns.
+    ``call`` calls the user's function; ``flusher`` tells of what runs; ``settler`` is made where none is given.
+    ``turn`` is awaited with a delivery's number before its plain function is called, where plain functions take turns.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Journey:
         hostname: str,
         call: Call,
         node: NodeSide,
+        flusher: Flusher,
         settler: Settler | None = None,
         turn: Turn | None = None,
     ) -> None:
@@ -61,6 +63,8 @@ class Journey:
         self._call = call
         self._turn = turn
         self._node = node
+        self._flusher = flusher
+        self._running, self._awake = flusher.running, flusher.awake
         app.middleware.check(app.tasks.values())
         self._accept = app.accept_content
         self._max_size: int = app.conf.task_message_max_size
@@ -119,12 +123,8 @@ class Journey:
         if message.expires is not None or message.eta is not None:
             outcome = admit(message, self._app.clock.now())
         linked = message.links is not NO_LINKS
-        if linked:
-            try:
-                self._following.check(message)
-            except (WireError, ConfigurationError) as error:
-                self._following.leave_out(message, error)
-                return self._settler.undecodable(number, delivery, error)
+        if linked and (refused := self._unfollowable(number, delivery, message)) is not None:
+            return refused
         started = perf_counter()
         if outcome is None:
             late = self._acks_late if task.acks_late is None else task.acks_late
@@ -135,13 +135,37 @@ class Journey:
                 self._node.limits(number, soft, hard)
             if self._track_started if task.track_started is None else task.track_started:
                 self._settler.started(task, request)
-            outcome = await attempt(task, request, message, self._call)
+            self._running[number] = request
+            if not self._awake.is_set():
+                self._awake.set()
+            try:
+                outcome = await attempt(task, request, message, self._call)
+            finally:
+                self._running.pop(number, None)
         else:
             await told(task, request, message, outcome, self._call)
         runtime, sequel = perf_counter() - started, NOTHING
         if linked:
             outcome, sequel = await self._following.after(task, request, message, outcome)
-        return self._settler.settle(number, task, request, outcome, runtime, sequel=sequel)
+        report = self._settler.settle(number, task, request, outcome, runtime, sequel=sequel)
+        if request.progress is not None or request.children or message.parent_id is not None:
+            return self._noted(report, task, request, outcome)
+        return report
+
+    def _unfollowable(self, number: int, delivery: Delivery, message: Message) -> Report | None:
+        """The end of a message whose links nobody can follow."""
+        try:
+            self._following.check(message)
+        except (WireError, ConfigurationError) as error:
+            self._following.leave_out(message, error)
+            return self._settler.undecodable(number, delivery, error)
+        return None
+
+    def _noted(self, report: Report, task: Declared, request: Request, outcome: Outcome) -> Report:
+        """The report with the last that there is to say of the attempt's progress."""
+        if isinstance(outcome, Succeeded):
+            self._flusher.learn(task.name, request, report.runtime)
+        return report._replace(note=self._flusher.last(report.number, task, request, outcome))
 
     def _limits(self, task: Declared, message: Message) -> tuple[float | None, float | None]:
         """(soft, hard) in seconds: the message's own before the task's before the settings'."""
@@ -177,4 +201,7 @@ class Journey:
         bury = reason if certificate.bury else None
         if message.links is not NO_LINKS:
             outcome, sequel = await self._following.after(task, request, message, outcome, timed_out=timed_out)
-        return self._settler.settle(number, task, request, outcome, 0.0, bury=bury, timed_out=timed_out, sequel=sequel)
+        report = self._settler.settle(
+            number, task, request, outcome, 0.0, bury=bury, timed_out=timed_out, sequel=sequel
+        )
+        return self._noted(report, task, request, outcome)

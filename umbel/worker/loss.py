@@ -5,7 +5,7 @@ from __future__ import annotations
 from umbel.app import Umbel
 from umbel.errors import NotRegistered
 from umbel.wire import task_v2
-from umbel.worker.holding import LOST, Certificate, Held
+from umbel.worker.holding import LOST, REVOKED, Certificate, Held
 
 
 def verdict_on_loss(app: Umbel, held: Held, why: str, *, neighbours: bool = False, innocent: bool = False) -> None:
@@ -17,6 +17,9 @@ def verdict_on_loss(app: Umbel, held: Held, why: str, *, neighbours: bool = Fals
     knows which of them was to blame, so one whose next start is the last that it has runs alone then.
     """
     if held.certificate is not None:
+        return
+    if held.cancelled:
+        held.certificate = Certificate(REVOKED, "cancelled")
         return
     held.losses += not innocent
     held.delivery = held.delivery._replace(redelivered=True)

@@ -133,6 +133,7 @@ class Node:
             marks = await marks_here(app.conf, self._plan.state_dir, stack)
         else:
             return
+        self._fleet.habits.marks = marks
         known_starts = Suspects(marks, app.clock, self._fleet, app.conf.task_max_starts)
         self._suspects = self._fleet.suspects = self._recall.suspects = known_starts
         self._revocations = Revocations(marks, app.clock, self._ordered, own=own)
@@ -174,6 +175,7 @@ class Node:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._mailbox.informed.wait(), _PEERS_DEADLINE)
         self._services += [asyncio.create_task(self._claim(consumer)), asyncio.create_task(self._tick(consumer))]
+        self._services.append(asyncio.create_task(self._fleet.habits.run()))
         logger.info("%s ready.", self._plan.name)
         systemd.notify(systemd.READY)
         worker_ready.send(sender=self._plan.name)
@@ -215,7 +217,7 @@ class Node:
     def _ordered(self, task_id: str, order: Order) -> None:
         """Somebody has revoked this task."""
         self._holding.put_back(Held(delivery) for delivery in self._recall.pull(lambda each: each == task_id))
-        self._fleet.revoke(task_id, order.terminate)
+        self._fleet.revoke(task_id, order.terminate, order.cancel)
 
     async def _tick(self, consumer: Consumer) -> None:
         while True:

@@ -9,13 +9,14 @@ from typing import Any
 
 from umbel.model import Delivery, SealedRecord
 from umbel.ports import Consumer, Lifelines
+from umbel.tracking import Note
 from umbel.worker import frames
 from umbel.worker.fleet import Fleet
 from umbel.worker.holding import Certificate
 from umbel.worker.launch import Launcher, Start, kill_group
 from umbel.worker.plan import Plan
 from umbel.worker.runner import RunnerSetup
-from umbel.worker.runners import Runner
+from umbel.worker.runners import Habit, Runner
 
 _DRAIN = 1.0
 """Seconds after a runner's end in which the last bytes of its socket, or its exit status, must have arrived."""
@@ -41,6 +42,8 @@ class SocketLink(asyncio.Protocol):
                 payload = [frames.whole_report(flat) for flat in payload]
             elif kind == "store":
                 payload = [SealedRecord(*flat) for flat in payload]
+            elif kind == "notes":
+                payload = [Note(*flat) for flat in payload]
             self._on_frame(kind, payload)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -57,6 +60,12 @@ class SocketLink(asyncio.Protocol):
 
     def cancel(self, number: int, certificate: Certificate) -> None:
         self._send("cancel", (number, tuple(certificate)))
+
+    def flag(self, number: int) -> None:
+        self._send("flag", number)
+
+    def habits(self, known: Sequence[Habit]) -> None:
+        self._send("habits", list(known))
 
     def acknowledged(self, number: int) -> None:
         self._send("acked", number)

@@ -15,10 +15,16 @@ MOST = 100_000
 
 
 class Order(NamedTuple):
-    """Do not run this task; ``terminate``: stop it, too, if it runs. ``expires`` is a unix time in seconds."""
+    """Do not run this task; ``terminate``: stop it, too, if it runs; ``cancel``: ask it to stop by itself if it does.
+    ``expires`` is a unix time in seconds."""
 
     terminate: bool
     expires: float | None
+    cancel: bool = False
+
+    def says_more(self, other: Order) -> bool:
+        """Whether it asks for something that ``other`` does not."""
+        return (self.terminate and not other.terminate) or (self.cancel and not (other.cancel or other.terminate))
 
 
 class Revocations:
@@ -47,15 +53,16 @@ class Revocations:
                 await self._forget_oldest()
             ready()
 
-    async def remember(self, ids: Iterable[str], terminate: bool) -> None:
+    async def remember(self, ids: Iterable[str], terminate: bool, cancel: bool = False) -> None:
         """Put marks for those that have none that says as much; durable when it returns. Raises ``StoreError``."""
         known = await self._marks.get_marks([PREFIX + task_id for task_id in ids])
+        order = Order(terminate, None, cancel)
         new = [
             task_id
             for task_id in ids
-            if (value := known.get(PREFIX + task_id)) is None or (terminate and not _terminates(value))
+            if (value := known.get(PREFIX + task_id)) is None or order.says_more(_order(value, None))
         ]
-        await self._put(marks_for(new, terminate, self._clock.now()))
+        await self._put(marks_for(new, terminate, self._clock.now(), cancel=cancel))
 
     async def learn(self, told: Mapping[str, float]) -> None:
         """Put marks for what a peer knows and this node does not: task ids, and when each is to be forgotten."""
@@ -82,10 +89,10 @@ class Revocations:
 
     def _learn(self, mark: Mark) -> None:
         task_id = mark.key.removeprefix(PREFIX)
-        order = Order(_terminates(mark.value), mark.expires)
+        order = _order(mark.value, mark.expires)
         before = self.orders.get(task_id)
         self.orders[task_id] = order
-        if before is None or (order.terminate and not before.terminate):  # else it was carried out
+        if before is None or order.says_more(before):  # else it was carried out
             self._on_order(task_id, order)
 
     def _prune(self) -> None:
@@ -95,5 +102,6 @@ class Revocations:
             del self.orders[task_id]
 
 
-def _terminates(value: str) -> bool:
-    return bool(json.loads(value).get("terminate"))
+def _order(value: str, expires: float | None) -> Order:
+    said = json.loads(value)
+    return Order(bool(said.get("terminate")), expires, bool(said.get("cancel")))

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ from umbel.attempt import Ended
 from umbel.model import SealedRecord
 from umbel.pools.choice import make_pool
 from umbel.pools.pool import Flag, Job, Pool, ThreadFlag
+from umbel.progress.flusher import Flusher, Habit
+from umbel.tracking import Note
 from umbel.worker import frames, hooks
 from umbel.worker.board import Board
 from umbel.worker.holding import Certificate
@@ -72,6 +74,17 @@ class NodeWire:
         """Have the node store a record of a running task."""
         self.send("store", [frames.flat_record(record)])
 
+    def tell(self, notes: Sequence[Note], records: Sequence[SealedRecord]) -> None:
+        """Have the node write how far running tasks are."""
+        if records:
+            self.send("store", [frames.flat_record(record) for record in records])
+        self.send("notes", [tuple(note) for note in notes])
+
+    def learned(self, name: str, habit: Habit) -> None:
+        """Tell the node how long a task takes as a rule."""
+        seconds, plan = habit
+        self.send("habit", (name, seconds, list(plan)))
+
     def limits(self, number: int, soft: float | None, hard: float | None) -> None:
         """Delivery ``number`` starts now, with limits in seconds."""
         self.send("limits", (number, soft, hard))
@@ -82,7 +95,7 @@ class NodeWire:
         self.send("ack", number)
         await flag.wait()
 
-    def listen(self, pool: Pool, journey: Journey) -> None:
+    def listen(self, pool: Pool, journey: Journey, flusher: Flusher) -> None:
         """Feed ``pool`` until the node says stop or is gone; then the process leaves at once, whatever it runs."""
         reader = frames.FrameReader()
         while True:
@@ -110,6 +123,10 @@ class NodeWire:
                     number, certificate = payload
                     refuse = functools.partial(self.send, "stubborn", number)
                     pool.cancel(number, Ended(Certificate(*certificate)), refuse)
+                elif kind == "flag":
+                    flusher.cancel(payload)
+                elif kind == "habits":
+                    flusher.habits.update({name: (seconds, plan) for name, seconds, plan in payload})
                 elif kind == "stop":
                     pool.stop()
 
@@ -127,10 +144,12 @@ def live(app: Umbel, sock: socket.socket, board: Board, setup: RunnerSetup) -> N
     wire = NodeWire(sock)
     pool = make_pool(setup.pool, setup.slots, board, wire.hand_over)
     wire.flag = pool.flag
-    journey = Journey(app, setup.hostname, pool.call, wire, turn=pool.turn)
-    current.recorder = wire.record
+    flusher = Flusher(app, setup.hostname, wire.tell, wire.learned)
+    journey = Journey(app, setup.hostname, pool.call, wire, flusher, turn=pool.turn)
+    current.recorder, current.flusher = wire.record, flusher
+    flusher.start()
     log.process_name = threading.current_thread().name = f"runner-{setup.number}"
-    threading.Thread(target=wire.listen, args=(pool, journey), name="umbel-io", daemon=True).start()
+    threading.Thread(target=wire.listen, args=(pool, journey, flusher), name="umbel-io", daemon=True).start()
     with hooks.printing(app), hooks.process(setup.hostname), app.lifespans.entered(pool.run):
         wire.send("ready", os.getpid())
         pool.serve()

@@ -9,6 +9,9 @@ from umbel.model import Delivery
 from umbel.worker.board import Board
 from umbel.worker.holding import Certificate, Held
 
+Habit = tuple[str, float, list[tuple[str, float]]]
+"""A task's name, the seconds that it takes as a rule, its stages with their weights."""
+
 
 class Link(Protocol):
     """The node's way to one runner."""
@@ -27,6 +30,14 @@ class Link(Protocol):
 
     def cancel(self, number: int, certificate: Certificate) -> None:
         """Cancel the coroutine of this delivery and settle it so; one that cannot be is answered ``stubborn``."""
+        ...
+
+    def flag(self, number: int) -> None:
+        """Ask the task of this delivery to stop at its next step."""
+        ...
+
+    def habits(self, known: Sequence[Habit]) -> None:
+        """How long tasks take as a rule."""
         ...
 
     def acknowledged(self, number: int) -> None:

@@ -38,6 +38,7 @@ from umbel.model import (
     later,
 )
 from umbel.request import Request
+from umbel.tracking import Note
 from umbel.wire import results, task_v2
 from umbel.wire.marking import life_of, reply_to_of
 from umbel.wire.marks import LIFE, RESENT, UNKNOWN_SINCE
@@ -55,6 +56,7 @@ class Report(NamedTuple):
     record: SealedRecord | None = None
     runtime: float = 0.0
     follow_ups: Sequence[tuple[Route, Envelope]] = ()
+    note: Note | None = None
 
 
 class Sequel(NamedTuple):

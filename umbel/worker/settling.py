@@ -9,10 +9,14 @@ from collections.abc import Callable, Sequence
 from umbel.errors import StoreError
 from umbel.model import Envelope, Route, SealedRecord, Settlement
 from umbel.ports import Broker, Consumer, KeepsRecords, ResultBackend
+from umbel.tracking import Note, Progress
 
 logger = logging.getLogger("umbel.worker")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+
+MOST_NOTES = 10_000
+"""Tasks of whose progress something is kept while the store does not take it."""
 
 Then = Callable[[], None]
 Pair = tuple[Route, Envelope]
@@ -31,12 +35,19 @@ class Settling:
         self._backend = backend
         self.whole = backend is None or (isinstance(consumer, KeepsRecords) and consumer.keeps(backend))
         """Whether a settlement and its record are one step."""
+        self._progress: Progress | None = None
+        for store in (backend, broker):
+            if isinstance(store, Progress):
+                self._progress = store
+        self._notes: dict[str, Note] = {}
         self._pending: list[Settlement | SealedRecord] = []
         self._loose: list[Pair] = []
         self._then: list[Then] = []
         self._writing: list[Settlement | SealedRecord] = []
         """What of them is being written down at this moment."""
         self._busy = False
+        self._refused = False
+        """Whether the store did not take the last notes."""
         self._wake = asyncio.Event()
 
     def settle(self, settlements: Sequence[Settlement], then: Then | None = None) -> None:
@@ -51,6 +62,13 @@ class Settling:
         self._pending.append(record)
         self._wake.set()
 
+    def note(self, notes: Sequence[Note]) -> None:
+        """Write how far tasks are, before whatever is settled after this call. Of one task only the last is written;
+        where nothing keeps progress, none is."""
+        if self._progress is not None:
+            self._notes.update((note.id, note) for note in notes)
+            self._wake.set()
+
     def follow(self, follow_ups: Sequence[Pair], record: SealedRecord | None) -> None:
         """Send and store what a delivery leaves that the broker has already forgotten."""
         self._loose += follow_ups
@@ -61,7 +79,7 @@ class Settling:
     @property
     def idle(self) -> bool:
         """Whether everything is durable."""
-        return not self._pending and not self._loose and not self._busy
+        return not self._pending and not self._loose and not self._busy and not self._notes
 
     @property
     def unwritten(self) -> set[str]:
@@ -80,6 +98,8 @@ class Settling:
             then, self._then = self._then, []
             self._busy = True
             try:
+                if self._notes:
+                    await self._write_notes()
                 if self._loose:
                     await self._send_loose()
                 await self._write(batch)
@@ -100,6 +120,22 @@ class Settling:
             finally:
                 self._busy = False
                 self._writing = []
+
+    async def _write_notes(self) -> None:
+        """A store that refuses them holds nobody up: what is still true is written with the next."""
+        notes, self._notes = self._notes, {}
+        assert self._progress is not None
+        try:
+            await self._progress.write_progress(list(notes.values()))
+        except StoreError as error:
+            if not self._refused:
+                logger.warning("The progress of tasks cannot be written, and is tried again: %s", error)
+            self._refused = True
+            kept = list({**notes, **self._notes}.items())
+            self._notes = dict(kept[-MOST_NOTES:])
+            asyncio.get_running_loop().call_later(_LONGEST_PAUSE, self._wake.set)
+        else:
+            self._refused = False
 
     async def _send_loose(self) -> None:
         loose = list(self._loose)

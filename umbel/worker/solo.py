@@ -17,12 +17,14 @@ from umbel.app import Umbel
 from umbel.errors import UmbelError
 from umbel.model import Delivery, SealedRecord
 from umbel.pools.main_thread import MainThread
+from umbel.progress.flusher import Flusher
+from umbel.tracking import Note
 from umbel.worker import hooks
 from umbel.worker.board import Board
 from umbel.worker.fleet import Fleet
 from umbel.worker.holding import Certificate
 from umbel.worker.journey import Journey
-from umbel.worker.runners import Runner
+from umbel.worker.runners import Habit, Runner
 from umbel.worker.settler import Report
 
 
@@ -34,7 +36,8 @@ class Solo:
         self._hostname = hostname
         self._board = Board.make()
         self._pool = MainThread(self._board, self._hand_over)
-        self._journey = Journey(app, hostname, self._pool.call, self)
+        self._flusher = Flusher(app, hostname, self._tell, self._learned)
+        self._journey = Journey(app, hostname, self._pool.call, self, self._flusher)
         self._gate = threading.Condition()
         self._known: set[int] = set()
         """Numbers whose delivery the broker has forgotten; guarded by the condition."""
@@ -54,8 +57,9 @@ class Solo:
         Raises ``UmbelError`` when a lifespan of the app cannot begin; then the node was not started.
         """
         self._in_main_thread = threading.current_thread() is threading.main_thread()
-        before = current.recorder
-        current.recorder = self._record
+        before = current.recorder, current.flusher
+        current.recorder, current.flusher = self._record, self._flusher
+        self._flusher.start()
         try:
             # on a terminal a debugger may want to speak
             printing = contextlib.nullcontext() if sys.stdout.isatty() else hooks.printing(self._app)
@@ -64,7 +68,8 @@ class Solo:
                 self._pool.serve()
             self._pool.close()
         finally:
-            current.recorder = before
+            current.recorder, current.flusher = before
+            self._flusher.close()
             self._board.close()
 
     def stop(self) -> None:
@@ -117,6 +122,14 @@ class Solo:
         """The soft limit of this delivery is over."""
         self._pool.interrupt(number)
 
+    def flag(self, number: int) -> None:
+        """Ask the task of this delivery to stop at its next step."""
+        self._flusher.cancel(number)
+
+    def habits(self, known: Sequence[Habit]) -> None:
+        """How long tasks take as a rule."""
+        self._flusher.habits.update({name: (seconds, plan) for name, seconds, plan in known})
+
     def ask(self) -> None:
         """Answer: a solo runner is heard as long as its process lives."""
         self._send("heard", None)
@@ -149,6 +162,14 @@ class Solo:
             self._send("void", void)
         if reports:
             self._send("done", reports)
+
+    def _tell(self, notes: Sequence[Note], records: Sequence[SealedRecord]) -> None:
+        if records:
+            self._send("store", records)
+        self._send("notes", notes)
+
+    def _learned(self, name: str, habit: tuple[float, Sequence[tuple[str, float]]]) -> None:
+        self._send("habit", (name, habit[0], list(habit[1])))
 
     def _record(self, record: SealedRecord) -> None:
         self._send("store", [record])

@@ -69,7 +69,7 @@ def form_called(name: str) -> Form:
         if name not in _FAR:
             raise UnknownOption("envelope layout", name, {**FORMS, **_FAR})
         home = import_module(_FAR[name])
-        form = FORMS[name] = Form(home.pack, home.unpack)
+        form = FORMS[name] = Form(home.pack, home.unpack, getattr(home, "pack_text", None))
     return form
 
 
@@ -143,5 +143,6 @@ FORMS: dict[str, Form] = {
     "plain": Form(_pack_plain, _unpack_plain, _pack_plain_text),
 }
 
-_FAR = {"amqp": "umbel.wire.amqp"}
-"""The layouts that are loaded when they are first used: the module of each has ``pack`` and ``unpack``."""
+_FAR = {"amqp": "umbel.wire.amqp", "kombu": "umbel.wire.kombu"}
+"""The layouts that are loaded when they are first used: the module of each has ``pack``, ``unpack``, and ``pack_text``
+where ``Form`` has it."""

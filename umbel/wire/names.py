@@ -10,6 +10,15 @@ DEFAULT_QUEUE = "celery"
 DELAYED = "celery_delayed_delivery"
 """The exchange, on RabbitMQ, at the foot of Celery's own ladder of delays."""
 
+KEY_SEPARATOR = "\x06\x16"
+"""Between the name of a queue and a step of priority, and between the parts of a binding, in Redis."""
+
+PRIORITY_STEPS = (0, 3, 6, 9)
+"""The priorities that have a list of their own in Redis, 0 the most urgent."""
+
+BINDINGS = "_kombu.binding."
+"""Before the name of an exchange: the key of the set of its queues in Redis."""
+
 HEADERS = (
     "lang",
     "task",

@@ -11,6 +11,7 @@ import pytest
 
 from tests.ledger import Ledger, expected_skips
 from tools.rabbitmq import RabbitMQ
+from tools.redis_server import RedisServer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -46,6 +47,15 @@ def interpreter() -> Callable[[str], Path]:
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     """One RabbitMQ server for the whole run; who would kill it starts another."""
     server = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One Redis server for the whole run; who would kill it starts another."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
     server.start()
     yield server
     server.close()

@@ -37,6 +37,7 @@ class Need(NamedTuple):
 NEEDS = (
     Need("python3-venv", module="ensurepip"),
     Need("rabbitmq-server", file="/usr/lib/rabbitmq/bin/rabbitmq-server"),
+    Need("redis-server", program="redis-server"),
 )
 
 

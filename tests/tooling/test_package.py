@@ -71,12 +71,13 @@ def test_everything_that_the_package_offers_installs_and_is_found_by_its_entry_p
     wanted = ["--constraint", str(root / "requirements" / "dev.txt"), f"umbel[all] @ {wheel.as_uri()}"]
     run([uv, "pip", "install", "-q", "--python", python, *wanted], tmp_path)
     program = (
-        "import brotli, click, cryptography, msgpack, pamqp, rich, yaml, zstandard\n"
+        "import brotli, click, cryptography, hiredis, msgpack, pamqp, rich, yaml, zstandard\n"
         "from importlib.metadata import entry_points, version\n"
         "print(version('umbel'), sorted(point.name for point in entry_points(group='umbel.brokers')))\n"
     )
     done = subprocess.run([python, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.split(maxsplit=1)[1].strip() == "['amqp', 'amqps', 'memory', 'pyamqp', 'sqlite']"
+    brokers = ["amqp", "amqps", "memory", "pyamqp", "redis", "redis+socket", "rediss", "sqlite", "valkey", "valkeys"]
+    assert done.stdout.split(maxsplit=1)[1].strip() == str(brokers)
 
 
 def test_the_development_pins_hold_everything_that_the_package_may_need(root: Path, project: dict[str, Any]) -> None:

@@ -1,0 +1,83 @@
+"""Tests of Redis URLs."""
+
+from __future__ import annotations
+
+import pytest
+
+from umbel.errors import ConfigurationError, UnknownOption
+from umbel.stores.redis.address import addresses
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("redis://", ("localhost", 6379, "", "", 0, "")),
+        ("redis://host", ("host", 6379, "", "", 0, "")),
+        ("redis://:p%40ss@host:99/3", ("host", 99, "", "p@ss", 3, "")),
+        ("redis://me:x@host//2", ("host", 6379, "me", "x", 2, "")),
+        ("redis://host?db=4", ("host", 6379, "", "", 4, "")),
+        ("redis://[::1]:99", ("::1", 99, "", "", 0, "")),
+        ("rediss://host", ("host", 6379, "", "", 0, "")),
+        ("valkey://host/1", ("host", 6379, "", "", 1, "")),
+        ("redis+socket:///run/redis.sock", ("", 0, "", "", 0, "/run/redis.sock")),
+        ("redis+socket://me:x@/run/redis.sock?virtual_host=/5", ("", 0, "me", "x", 5, "/run/redis.sock")),
+    ],
+)
+def test_what_is_missing_is_what_celery_takes(url: str, meant: tuple[object, ...]) -> None:
+    (address,) = addresses(url)
+    assert address[:6] == meant
+    assert address.tls == url.startswith("rediss")
+
+
+def test_several_servers_are_tried_in_turn() -> None:
+    assert [address.host for address in addresses("redis://a; rediss://b/1;")] == ["a", "b"]
+
+
+def test_options_are_read() -> None:
+    query = "visibility_timeout=15&connect_timeout=1.5&global_keyprefix=x:&ssl_ca_certs=/ca.pem&ssl_cert_reqs=none"
+    (address,) = addresses(f"rediss://host?{query}")
+    assert (address.visibility_timeout, address.connect_timeout, address.prefix) == (15, 1.5, "x:")
+    assert (address.ca_certs, address.verify) == ("/ca.pem", False)
+    assert addresses("rediss://host?ssl_cert_reqs=CERT_REQUIRED")[0].verify
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("", "is empty"),
+        ("http://host", "http:// is no scheme"),
+        ("redis://host:port", "port"),
+        ("redis://host/shop", "the database is 'shop'"),
+        ("redis://host/-1", "the database is '-1'"),
+        ("redis+socket://", "the path of the socket is missing"),
+        ("redis://host?visibility_timeout=soon", "visibility_timeout is 'soon'"),
+        ("redis://host?connect_timeout=0", "more than 0"),
+        ("rediss://host?ssl_cert_reqs=perhaps", "must be required or none"),
+        ("redis://host?ssl_ca_certs=/ca.pem", "for rediss:// alone"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(url: str, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        addresses(url)
+
+
+def test_an_unknown_option_names_the_nearest() -> None:
+    with pytest.raises(UnknownOption, match="did you mean 'visibility_timeout'"):
+        addresses("redis://host?visibility_timout=3")
+
+
+@pytest.mark.parametrize("url", ["redis://me:secret@host/1", "redis+socket://:secret@/run/redis.sock"])
+def test_no_password_is_shown(url: str) -> None:
+    (address,) = addresses(url)
+    assert "secret" not in f"{address} {address!r}"
+    assert ":**@" in str(address)
+    with pytest.raises(ConfigurationError) as caught:
+        addresses(f"{url}?connect_timeout=x")
+    assert "secret" not in str(caught.value)
+
+
+def test_the_same_keys_are_known_whoever_logs_in() -> None:
+    here, there = addresses("redis://me:x@host/1")[0], addresses("redis://:y@host:6379?db=1")[0]
+    assert here.place == there.place
+    assert here.place != addresses("redis://host/2")[0].place
+    assert here.place != addresses("redis://host/1?global_keyprefix=x")[0].place

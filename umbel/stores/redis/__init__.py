@@ -1,0 +1,1 @@
+"""Redis servers, as brokers and result backends use them."""

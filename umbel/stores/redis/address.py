@@ -1,0 +1,153 @@
+"""Reads a Redis URL: where a server is, and how to log in there."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from umbel.errors import ConfigurationError, UnknownOption
+
+SCHEMES = {"redis": False, "rediss": True, "redis+socket": False, "valkey": False, "valkeys": True}
+"""Scheme → whether the connection is encrypted."""
+
+OPTIONS = (
+    "db",
+    "virtual_host",
+    "global_keyprefix",
+    "visibility_timeout",
+    "connect_timeout",
+    "ssl_ca_certs",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "ssl_cert_reqs",
+)
+VISIBILITY_TIMEOUT = 3600.0
+_UNVERIFIED = frozenset({"none", "cert_none", "optional", "cert_optional"})
+_VERIFIED = frozenset({"required", "cert_required"})
+
+
+class Address(NamedTuple):
+    """One server, and the part of its keys that is used.
+
+    ``path`` is that of a unix socket, empty for TCP. ``prefix`` stands before every key and channel.
+    ``visibility_timeout`` is the shortest that a Celery worker on these keys has; it and ``connect_timeout`` are in
+    seconds. ``verify=False`` takes any certificate.
+    """
+
+    host: str
+    port: int
+    user: str
+    password: str
+    db: int = 0
+    path: str = ""
+    prefix: str = ""
+    visibility_timeout: float = VISIBILITY_TIMEOUT
+    tls: bool = False
+    connect_timeout: float = 5.0
+    ca_certs: str | None = None
+    certfile: str | None = None
+    keyfile: str | None = None
+    verify: bool = True
+
+    @property
+    def place(self) -> tuple[str, int, str, int, str]:
+        """What two addresses have in common that lead to the same keys."""
+        return self.host, self.port, self.path, self.db, self.prefix
+
+    def __str__(self) -> str:
+        """As in an error or a log: without the password."""
+        secret = ":**" if self.password else ""
+        login = f"{self.user}{secret}@" if self.user or secret else ""
+        if self.path:
+            return f"redis+socket://{login}{self.path}?virtual_host={self.db}"
+        scheme = "rediss" if self.tls else "redis"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{login}{host}:{self.port}/{self.db}"
+
+    def __repr__(self) -> str:
+        return f"<Address {self}>"
+
+
+def addresses(urls: str, name: str = "broker_url") -> list[Address]:
+    """The servers of one URL, or of several with semicolons between; each is tried in turn.
+
+    What is missing is ``localhost``, 6379, database 0 and no password. ``name`` is the setting that errors name. Raises
+    ``ConfigurationError`` for what cannot be meant, without repeating a password.
+    """
+    found = [_address(url.strip(), name) for url in urls.split(";") if url.strip()]
+    if not found:
+        raise ConfigurationError(f"{name} is empty: write redis://:password@host:port/database")
+    return found
+
+
+def _address(url: str, name: str) -> Address:
+    parts = urlsplit(url)
+    if parts.scheme not in SCHEMES:
+        known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+        raise ConfigurationError(f"{name}: {parts.scheme}:// is no scheme of Redis; there are {known}")
+    try:
+        port = parts.port
+    except ValueError:
+        raise ConfigurationError(f"{name}: the port of the URL with the host {parts.hostname!r} is none") from None
+    address = Address(
+        host=parts.hostname or "localhost",
+        port=port or 6379,
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        tls=SCHEMES[parts.scheme],
+    )
+    path = unquote(parts.path)
+    if parts.scheme == "redis+socket":
+        if len(path) < 2:
+            raise ConfigurationError(f"{name}: the path of the socket is missing: write redis+socket:///path/to/socket")
+        address = address._replace(host="", port=0, path=path)
+    elif path.strip("/"):
+        address = address._replace(db=_database(address, path.strip("/")))
+    for option, value in parse_qsl(parts.query, keep_blank_values=True):
+        if option not in OPTIONS:
+            raise UnknownOption(f"the options of {address}", option, OPTIONS)
+        address = _with_option(address, option, value)
+    return address
+
+
+def _with_option(address: Address, name: str, value: str) -> Address:
+    if name in ("db", "virtual_host"):
+        return address._replace(db=_database(address, value.strip("/")))
+    if name == "global_keyprefix":
+        return address._replace(prefix=value)
+    if name == "visibility_timeout":
+        return address._replace(visibility_timeout=_seconds(address, name, value))
+    if name == "connect_timeout":
+        return address._replace(connect_timeout=_seconds(address, name, value))
+    if not address.tls:
+        raise ConfigurationError(f"{address}: {name} is for rediss:// alone")
+    if name == "ssl_ca_certs":
+        return address._replace(ca_certs=value)
+    if name == "ssl_certfile":
+        return address._replace(certfile=value)
+    if name == "ssl_keyfile":
+        return address._replace(keyfile=value)
+    return address._replace(verify=_verified(address, value))
+
+
+def _database(address: Address, text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ConfigurationError(f"{address}: the database is {text!r} and must be a number")
+    return int(text)
+
+
+def _seconds(address: Address, name: str, value: Any) -> float:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not 0 < seconds < 1e9:
+        raise ConfigurationError(f"{address}: {name} is {value!r} and must be seconds, more than 0")
+    return seconds
+
+
+def _verified(address: Address, value: str) -> bool:
+    word = value.lower()
+    if word not in _UNVERIFIED | _VERIFIED:
+        raise ConfigurationError(f"{address}: ssl_cert_reqs is {value!r} and must be required or none")
+    return word in _VERIFIED

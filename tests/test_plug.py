@@ -62,7 +62,7 @@ def test_whether_a_broker_keeps_results_is_known_without_importing_it(offer: Off
 @pytest.mark.parametrize("find", [plug.broker_class, plug.backend_class])
 def test_an_unknown_scheme_is_an_error_with_all_known_and_the_nearest(find: Callable[[str], type]) -> None:
     with pytest.raises(
-        ConfigurationError, match=r"'sqlit'; there are .*memory://.*, sqlite://; did you mean sqlite://\?"
+        ConfigurationError, match=r"'sqlit'; there are .*memory://.*, sqlite://.*; did you mean sqlite://\?"
     ):
         find("sqlit:///umbel.db")
 

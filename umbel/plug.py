@@ -28,7 +28,12 @@ _OWN: dict[str, dict[str, _Adapter]] = {
         "amqps": _Adapter("umbel.brokers.amqp:AmqpBroker", "amqp"),
         "memory": _Adapter("umbel.brokers.memory:MemoryBroker"),
         "pyamqp": _Adapter("umbel.brokers.amqp:AmqpBroker", "amqp"),
+        "redis": _Adapter("umbel.brokers.redis:RedisBroker", "redis"),
+        "redis+socket": _Adapter("umbel.brokers.redis:RedisBroker", "redis"),
+        "rediss": _Adapter("umbel.brokers.redis:RedisBroker", "redis"),
         "sqlite": _Adapter("umbel.brokers.sqlite:SqliteBroker"),
+        "valkey": _Adapter("umbel.brokers.redis:RedisBroker", "redis"),
+        "valkeys": _Adapter("umbel.brokers.redis:RedisBroker", "redis"),
     },
     BACKEND_GROUP: {
         "memory": _Adapter("umbel.backends.memory:MemoryBackend"),

@@ -1,0 +1,151 @@
+"""Whose a message is that was claimed on a Redis server."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.brokers.redis.letters import call, calls, die, ids, keys, overdue
+from tools.redis_server import RedisServer
+from umbel.brokers.redis import RedisBroker, leases
+from umbel.brokers.redis.consumer import RedisConsumer
+from umbel.model import ACK, Route, Settlement
+from umbel.stores.redis.link import Link
+from umbel.testing.conformance.harness import listening, settle_all, to, until
+
+pytestmark = pytest.mark.server
+
+
+@pytest.mark.usefixtures("brisk")
+async def test_what_a_dead_node_held_comes_again_marked_and_in_order(
+    broker: RedisBroker, url: str, link: Link, queue: str
+) -> None:
+    envelopes = calls(250)
+    await broker.publish(to("mail", envelopes))
+    async with RedisBroker(url) as other, listening(await other.consume(["mail"], 250)) as lost:
+        await lost.hears(250)
+        die(lost)
+        await overdue(link, f"{queue}:")
+        async with listening(await broker.consume(["mail"], 500)) as ear:
+            again = await ear.hears(250)
+            assert sorted(ids(again)) == sorted(envelope.id for envelope in envelopes)
+            assert all(delivery.redelivered for delivery in again)
+            await settle_all(ear.consumer, again, ACK)
+    assert await keys(link, f"{queue}:") == {"_kombu.binding.mail"}
+
+
+@pytest.mark.usefixtures("brisk")
+async def test_what_a_live_node_holds_is_left_alone(
+    broker: RedisBroker, url: str, link: Link, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "LEASE", 0.5)
+    monkeypatch.setattr(leases, "RENEWAL", 0.05)
+    await broker.publish(to("mail", calls(3)))
+    async with RedisBroker(url) as other, listening(await other.consume(["mail"], 3)) as owner:
+        held = await owner.hears(3)
+        async with listening(await broker.consume(["mail"], 3)) as ear:
+            began = time.monotonic()
+            while time.monotonic() - began < 1.5:
+                assert await broker.size("mail") == 0
+            assert ear.deliveries == []
+        scores = [await link.ask("ZSCORE", f"{queue}:unacked_index", held[n].receipt) for n in range(3)]
+        assert all(time.time() - float(score) < 1 for score in scores)
+        await settle_all(owner.consumer, held, ACK)
+    assert await broker.size("mail") == 0
+
+
+@pytest.mark.usefixtures("brisk")
+async def test_a_stale_verdict_does_not_touch_what_somebody_else_holds(
+    broker: RedisBroker, url: str, link: Link, queue: str
+) -> None:
+    await broker.publish(to("mail", calls(1)))
+    async with RedisBroker(url) as other, listening(await other.consume(["mail"], 1)) as slow:
+        (held,) = await slow.hears(1)
+        consumer = slow.consumer
+        assert isinstance(consumer, RedisConsumer)
+        for service in consumer._services:
+            service.cancel()
+        await overdue(link, f"{queue}:")
+        async with listening(await broker.consume(["mail"], 1)) as ear:
+            (again,) = await ear.hears(1)
+            late = [(Route("mail"), call())]
+            await slow.consumer.settle([Settlement(held, ACK, late)])
+            assert await broker.size("mail") == 0
+            assert await link.ask("HEXISTS", f"{queue}:unacked", again.receipt) == 1
+
+
+@pytest.mark.usefixtures("brisk")
+async def test_what_comes_back_to_the_node_that_runs_it_is_the_delivery_that_it_was(
+    broker: RedisBroker, url: str, link: Link, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "RENEWAL", 0.3)
+    await broker.publish(to("mail", calls(2)))
+    async with listening(await broker.consume(["mail"], 5)) as ear:
+        held = await ear.hears(2)
+        told: list[str] = []
+        consumer = ear.consumer
+        assert isinstance(consumer, RedisConsumer)
+        consumer.on_lost(lambda: told.append("lost"))
+        tag = held[0].receipt.encode()
+        entry = (await link.ask("HGET", f"{queue}:unacked", tag))[1:].partition(b',"",')[0]
+        # As a Celery worker does that takes it for forgotten.
+        await link.ask_all([("HDEL", f"{queue}:unacked", tag), ("ZREM", f"{queue}:unacked_index", tag)])
+
+        async def is_lost() -> bool:
+            return set(consumer.overdue()) == {held[0].envelope.id}
+
+        await until(is_lost)
+        await link.ask(
+            "RPUSH", f"{queue}:mail", entry.replace(b'"delivery_info":{', b'"delivery_info":{"redelivered":true,')
+        )
+
+        async def is_back() -> bool:
+            return not consumer.overdue()
+
+        await until(is_back)
+        assert len(ear.deliveries) == 2
+        assert told == []
+        await settle_all(ear.consumer, held, ACK)
+    assert await keys(link, f"{queue}:") == {"_kombu.binding.mail"}
+
+
+async def test_what_a_celery_worker_has_put_back_is_not_settled(broker: RedisBroker, link: Link, queue: str) -> None:
+    await broker.publish(to("mail", calls(1)))
+    async with listening(await broker.consume(["mail"], 1)) as ear:
+        (held,) = await ear.hears(1)
+        await ear.consumer.resize(0)
+        await link.ask("HDEL", f"{queue}:unacked", held.receipt)
+        await link.ask("ZREM", f"{queue}:unacked_index", held.receipt)
+        await link.ask("RPUSH", f"{queue}:mail", held.envelope.head)
+        await ear.consumer.settle([Settlement(held, ACK, [(Route("other"), call())])])
+        assert (await broker.size("mail"), await broker.size("other")) == (1, 0)
+    assert await link.ask("EXISTS", f"{queue}:umbel.claims") == 0
+
+
+async def test_a_node_that_cannot_renew_says_so_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "LATE", 0.5)
+    monkeypatch.setattr(leases, "RENEWAL", 0.1)
+    server = RedisServer(tmp_path / "server")
+    server.start()
+    told: list[str] = []
+    try:
+        async with RedisBroker(server.url) as broker:
+            await broker.publish(to("mail", calls(1)))
+            async with listening(await broker.consume(["mail"], 1)) as ear:
+                held = await ear.hears(1)
+                assert isinstance(ear.consumer, RedisConsumer)
+                ear.consumer.on_lost(lambda: told.append("lost"))
+                server.kill()
+
+                async def was_told() -> bool:
+                    return told == ["lost"]
+
+                await until(was_told)
+                server.start()
+                await settle_all(ear.consumer, held, ACK)
+                assert await broker.size("mail") == 0
+                assert told == ["lost"]
+    finally:
+        server.close()

@@ -1,0 +1,56 @@
+"""The Redis broker against the broker suites, and what is peculiar to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.brokers.redis.bare import BareBroker, OnRedis
+from tools.redis_server import RedisServer
+from umbel.model import ACK, Route
+from umbel.ports import Broker
+from umbel.testing.conformance.broker import BrokerConformance
+from umbel.testing.conformance.consumer import ConsumerConformance
+from umbel.testing.conformance.dead_letters import BurialBroker, DeadLettersConformance
+from umbel.testing.conformance.harness import listening, settle_all, take
+from umbel.testing.conformance.queues import QueuesConformance
+
+pytestmark = pytest.mark.server
+
+
+class TestRedisBroker(OnRedis, BrokerConformance):
+    """One without a priority is in the list that Celery's clients use, which is the most urgent."""
+
+    async def test_the_urgent_come_first_and_equals_in_order(self, broker: Broker, queue: str) -> None:
+        urgencies = [0, 9, None, 5, 9, 0]
+        envelopes = self.numbered(broker, len(urgencies))
+        await broker.publish([(Route(queue, priority=p), e) for p, e in zip(urgencies, envelopes, strict=True)])
+        deliveries = await take(broker, queue, len(urgencies))
+        assert [delivery.envelope for delivery in deliveries] == [envelopes[at] for at in (1, 2, 4, 3, 0, 5)]
+        assert [delivery.priority for delivery in deliveries] == [9, 9, 9, 5, 0, 0]
+
+    async def test_an_urgent_latecomer_overtakes_what_waits(self, broker: Broker, queue: str) -> None:
+        slow, fast = self.numbered(broker, 2)
+        async with listening(await broker.consume([queue], 1)) as ear:
+            await broker.publish([(Route(queue), self.numbered(broker, 1)[0])])
+            first = await ear.hears(1)
+            await broker.publish([(Route(queue, priority=3), slow), (Route(queue, priority=6), fast)])
+            await settle_all(ear.consumer, first, ACK)
+            assert (await ear.hears(2))[1].envelope == fast
+
+
+class TestRedisConsumer(OnRedis, ConsumerConformance):
+    pass
+
+
+class TestQueuesOfRedis(OnRedis, QueuesConformance):
+    pass
+
+
+class TestDeadLettersOfRedis(OnRedis, DeadLettersConformance):
+    @pytest.fixture
+    def make_forgetful(self, redis: RedisServer, tmp_path: Path) -> Callable[[], BurialBroker]:
+        url = redis.url.replace("/0", f"/0?global_keyprefix={tmp_path.name}")
+        return lambda: BareBroker(url, {"dead_letter_expires": 0.5})

@@ -1,0 +1,112 @@
+"""The broker port on a Redis server, in the layout of Celery's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from umbel.brokers.redis.consumer import RedisConsumer
+from umbel.brokers.redis.grave import Grave
+from umbel.brokers.redis.outlet import Outlet, Told
+from umbel.clock import SystemClock
+from umbel.model import Envelope, Queue, Route
+from umbel.ports import DeadLetter, QueueSize
+from umbel.stores.declaring import declared
+from umbel.stores.loops import PerLoop
+from umbel.stores.redis.address import addresses
+from umbel.stores.redis.listener import Listener
+from umbel.stores.redis.store import RedisStore
+
+DEAD_LETTERS_KEPT = 30 * 86400.0
+MOST_DEAD_LETTERS = 100_000
+
+
+class _Line(NamedTuple):
+    """What one loop has: a way to the server, an ear for what is published there, and the way out for messages."""
+
+    store: RedisStore
+    listener: Listener
+    outlet: Outlet
+
+
+class RedisBroker:
+    """Messages on the server of ``url``; several URLs, with semicolons between, are tried in turn.
+
+    Entering does not connect: the first use does. Each loop has a connection of its own.
+    """
+
+    form = "kombu"
+
+    def __init__(self, url: str, settings: Any = None) -> None:
+        settings = settings or {}
+        self._settings: Mapping[str, Any] = settings
+        self._addresses = addresses(url)
+        self.clock = SystemClock()
+        self._lines = PerLoop(self._make_line)
+
+    def _make_line(self) -> _Line:
+        settings = self._settings
+        store = RedisStore(self._addresses, {queue.name: queue for queue in settings.get("task_queues") or ()})
+        outlet = Outlet(store, self.clock, settings.get("broker_publish_timeout", 5.0))
+        return _Line(store, Listener(self._addresses), outlet)
+
+    @property
+    def keeper(self) -> RedisStore:
+        """The store, as this loop has it while the adapter is entered."""
+        return self._lines.here.store
+
+    async def __aenter__(self) -> Self:
+        self._lines.enter()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        line = self._lines.leave()
+        if line is not None:
+            line.listener.close()
+            await line.store.link.close()
+
+    async def declare(self, queue: Queue) -> None:
+        """Have clients of others find the queue; here it needs no making."""
+        declared(queue)
+        await self.keeper.link.ask(*self.keeper.binding(queue.name))
+
+    async def publish(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
+        """All of them in one step, or none."""
+        await self._lines.here.outlet.publish(messages)
+
+    def post(self, messages: Sequence[tuple[Route, Envelope]], then: Told) -> Callable[[], None]:
+        """See ``ports.Posts``."""
+        return self._lines.here.outlet.post(messages, then)
+
+    async def consume(self, queues: Sequence[str], prefetch: int) -> RedisConsumer:
+        store, listener, _ = self._lines.here
+        retries = self._settings.get("broker_connection_max_retries", 100)
+        return RedisConsumer(store, listener, queues, prefetch, retries, self._grave, self.clock)
+
+    async def size(self, queue: str) -> int:
+        return await self.keeper.size(queue)
+
+    async def purge(self, queue: str) -> int:
+        return await self.keeper.purge(queue)
+
+    async def queues(self) -> Sequence[QueueSize]:
+        return await self.keeper.queues()
+
+    # -- dead letters ---------------------------------------------------------------------------------------------
+
+    @property
+    def _grave(self) -> Grave:
+        expires = self._settings.get("dead_letter_expires", DEAD_LETTERS_KEPT) or None
+        return Grave(self.keeper, expires, int(self._settings.get("dead_letter_max", MOST_DEAD_LETTERS)))
+
+    async def dead_letters(self, after: int = 0, limit: int = 1000) -> Sequence[DeadLetter]:
+        return await self._grave.letters(after, limit, self.clock.now())
+
+    async def replay(self, letters: Sequence[tuple[int, Envelope]]) -> int:
+        return await self._grave.replay(letters, self.clock.now())
+
+    async def drop_dead_letters(self, numbers: Sequence[int]) -> int:
+        return await self._grave.drop(numbers)

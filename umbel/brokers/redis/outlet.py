@@ -1,0 +1,136 @@
+"""Publishes to a Redis server, and says for sure what was taken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from umbel.clock import Clock
+from umbel.errors import StoreError, StoreUnreachable
+from umbel.model import Envelope, Route
+from umbel.stores.redis.connection import Connection, Word
+from umbel.stores.redis.store import SETTLE, RedisStore
+from umbel.wire.marking import resent
+
+Messages = Sequence[tuple[Route, Envelope]]
+Told = Callable[[BaseException | None], None]
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+
+
+class Outlet:
+    """One way out for many publishers on one loop; ``patience`` is the time in seconds for which a server that was
+    there before is waited for."""
+
+    def __init__(self, store: RedisStore, clock: Clock, patience: float) -> None:
+        self._store = store
+        self._clock = clock
+        self._patience = patience
+        self._bound: tuple[Connection | None, set[str]] = (None, set())
+        """The queues that clients of others find, as this connection has seen to."""
+
+    async def publish(self, messages: Messages, failed: StoreError | None = None) -> None:
+        """Return when the server has taken all of them, in one step.
+
+        A server that has been there is waited for; what was on its way when the connection was lost is sent again,
+        marked ``umbel_resent``. Raises ``StoreUnreachable`` at once when there never was a server. ``failed`` is how an
+        attempt ended in which they were written: this goes on from there.
+        """
+        if not messages:
+            return
+        store, loop = self._store, asyncio.get_running_loop()
+        deadline = loop.time() + self._patience
+        pause, doubtful = _FIRST_PAUSE, False
+        while True:
+            try:
+                if failed is not None:
+                    error, failed = failed, None
+                    raise error
+                self._bind(await store.link.connection(), messages)
+                await store.settle(self._words(messages))
+                return
+            except StoreUnreachable as why:
+                if why.doubtful and not doubtful:
+                    doubtful = True
+                    messages = [(route, resent(envelope)) for route, envelope in messages]
+                if not store.link.worked or loop.time() + pause > deadline:
+                    lost = StoreUnreachable(str(why))
+                    lost.doubtful = doubtful
+                    raise lost from why
+            await asyncio.sleep(pause)
+            pause = min(_LONGEST_PAUSE, 2 * pause)
+
+    def post(self, messages: Messages, then: Told) -> Callable[[], None]:
+        """See ``ports.Posts``: what needs no waiting is written with others of this turn of the loop."""
+        connection = self._store.link.standing
+        if connection is None or not messages or not connection.takes_more:
+            return _Posting(self, messages, then).begin()
+        self._bind(connection, messages)
+        words = self._words(messages)
+        plain = len(messages) == 1 and words[3] == "L"
+        if plain:
+            answer = connection.ask("LPUSH", *words[4:])
+        else:
+            answer = connection.ask("EVALSHA", SETTLE.digest, 3, *self._store.layout.held, *words)
+        posting = _Posting(self, messages, then)
+        answer.add_done_callback(posting.answered)
+        return posting.withdraw
+
+    def _words(self, messages: Messages) -> list[Word]:
+        """What the script that settles is told: all of them, with no delivery in whose place they come."""
+        count, things = self._store.things(messages, self._clock.now())
+        return [0, "", count, *things]
+
+    def _bind(self, connection: Connection, messages: Messages) -> None:
+        """Have clients of others find the queues, as they would have made them; nobody waits for it."""
+        if self._bound[0] is not connection:
+            self._bound = (connection, set())
+        known = self._bound[1]
+        for route, _ in messages:
+            if route.queue not in known:
+                known.add(route.queue)
+                connection.ask(*self._store.binding(route.queue)).add_done_callback(_unheard)
+
+
+def _unheard(answer: asyncio.Future[object]) -> None:
+    """What was published beside it has the same fate."""
+    if not answer.cancelled():
+        answer.exception()
+
+
+class _Posting:
+    """What one caller has posted: told how it ended, whatever it takes."""
+
+    __slots__ = ("_messages", "_outlet", "_task", "_then", "_withdrawn")
+
+    def __init__(self, outlet: Outlet, messages: Messages, then: Told) -> None:
+        self._outlet = outlet
+        self._messages = messages
+        self._then = then
+        self._task: asyncio.Task[None] | None = None
+        self._withdrawn = False
+
+    def begin(self, failed: StoreError | None = None) -> Callable[[], None]:
+        """Take the way on which one may wait; gives what withdraws it."""
+        self._task = asyncio.get_running_loop().create_task(self._outlet.publish(self._messages, failed))
+        self._task.add_done_callback(self._ended)
+        return self.withdraw
+
+    def answered(self, answer: asyncio.Future[object]) -> None:
+        """How the attempt ended in which they were written at once."""
+        error = answer.exception()
+        said = None if error is not None else answer.result()
+        if error is None and (isinstance(said, int) or (isinstance(said, list) and len(said) == 1)):
+            self._then(None)
+        elif self._withdrawn:
+            self._then(error or StoreError("it was withdrawn"))
+        else:  # nothing was taken, or that is in doubt: the other way finds out
+            self.begin(error if isinstance(error, StoreError) else None)
+
+    def withdraw(self) -> None:
+        """What is not written by now is not written any more."""
+        self._withdrawn = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._then(StoreError("it was withdrawn") if task.cancelled() else task.exception())

@@ -1,0 +1,88 @@
+"""What the keys of a Redis store are called: Celery's where Celery has them, umbel's own beside them."""
+
+from __future__ import annotations
+
+import json
+
+from umbel.wire.names import BINDINGS, KEY_SEPARATOR, PRIORITY_STEPS
+
+URGENT = 9
+"""The most urgent of umbel's priorities; on the wire it is 0."""
+
+
+class Layout:
+    """The keys behind ``prefix`` (``global_keyprefix``)."""
+
+    def __init__(self, prefix: str = "") -> None:
+        self.prefix = prefix
+        self.unacked = f"{prefix}unacked"
+        self.unacked_index = f"{prefix}unacked_index"
+        self.claims = f"{prefix}umbel.claims"
+        """Whose claims end when: the only ones that a worker of umbel's takes over."""
+        self.letters = f"{prefix}umbel.dead"
+        """Dead letters by number."""
+        self.numbers = f"{prefix}umbel.dead.numbers"
+        """Their numbers, each with its queue."""
+        self.numbers_of = f"{prefix}umbel.dead.numbers."
+        """Before the name of a queue: the same for that queue."""
+        self.bindings = f"{prefix}{BINDINGS}"
+
+    @property
+    def held(self) -> list[str]:
+        """The keys in which messages stand that were handed out, as scripts take them."""
+        return [self.unacked, self.unacked_index, self.claims]
+
+    def lists(self, queue: str) -> list[str]:
+        """The lists of a queue, the most urgent first."""
+        name = self.prefix + queue
+        return [name, *(f"{name}{KEY_SEPARATOR}{step}" for step in PRIORITY_STEPS[1:])]
+
+    def due(self, queue: str) -> str:
+        """What waits for its time; also the channel that tells of a new first one."""
+        return f"{self.prefix}umbel.due.{queue}"
+
+    def reads(self, queue: str) -> str:
+        """Which consumers that park what is not yet due read the queue, and until when they are believed to."""
+        return f"{self.prefix}umbel.reads.{queue}"
+
+    def binding(self, exchange: str, routing_key: str, queue: str) -> tuple[str, str]:
+        """The set and the member by which clients of others find a queue."""
+        return f"{self.bindings}{exchange}", KEY_SEPARATOR.join((routing_key, "", queue))
+
+    def types(self, queues: list[str]) -> dict[str, str]:
+        """What the keys are that a consumer of these queues uses."""
+        known = {self.unacked: "hash", self.unacked_index: "zset", self.claims: "zset"}
+        for queue in queues:
+            known |= {self.due(queue): "zset", self.reads(queue): "zset"}
+            known |= dict.fromkeys(self.lists(queue), "list")
+        return known
+
+
+def step_of(priority: int | None) -> int:
+    """Which of a queue's lists a message of this priority is in, from 0; umbel's priorities, higher is sooner."""
+    number = 0 if priority is None else URGENT - priority
+    return max(at for at, step in enumerate(PRIORITY_STEPS) if step <= number)
+
+
+def value_of(name: str) -> str:
+    """A queue's name as it stands behind an entry in ``unacked``."""
+    return json.dumps(name)
+
+
+_MIDDLE = b',"",'
+
+
+def entry_in(value: bytes) -> tuple[bytes, str]:
+    """The entry in a value of ``unacked`` that umbel has written, and its queue; raises ``ValueError`` for another."""
+    end = value.rindex(_MIDDLE)
+    return value[1:end], json.loads(value[end + len(_MIDDLE) : -1])
+
+
+def tags(owner: str, number: int) -> str:
+    """How the tags of a claim begin; the number of a list and that of the message follow, with a colon between."""
+    return f"{owner}:{number}:"
+
+
+def step_in(tag: bytes) -> int:
+    """The number of the list from which a message came, in the tag of its claim."""
+    return int(tag.split(b":")[-2])

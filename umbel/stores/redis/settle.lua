@@ -1,0 +1,164 @@
+-- Settles deliveries whose claims still stand, and does what takes their place.
+-- KEYS: unacked, unacked_index, claims. ARGV: how many leave nothing behind, and their tags; then of each other delivery
+-- its tag ('' for messages that come from none), how many things to do, and these:
+--   L list entry | R list entry: at its end, or where it is handed out next
+--   Z zset score member: parked
+--   P reads now zset score member list: parked if somebody reads the queue who knows how, else in the list
+--   D letters numbers own queue letter most seconds: a dead letter; own is how keys of one queue's numbers begin
+--   S key side state payload milliseconds life: a record
+-- Gives how many stood; then tag, key and what was wrong of each that could not be settled: it stands as before.
+local final = {SUCCESS = true, FAILURE = true, REVOKED = true}
+
+-- The state in a record that may be another program's, in any serializer.
+local function state_in(record)
+    local state = string.match(record, '^{"status": ?"([^"]*)"')
+    if state then
+        return state
+    end
+    local _, at = string.find(record, 'status', 1, true)
+    local near = at and string.sub(record, at, at + 32) or ''
+    return string.match(near, 'SUCCESS') or string.match(near, 'FAILURE') or string.match(near, 'REVOKED') or ''
+end
+
+-- side says of a record what its bytes do not: its life, and its state if that cannot be read.
+local function store(key, side, state, payload, lasting, life)
+    local old = redis.call('GET', key)
+    if old then
+        local before, was = string.match(redis.call('GET', side) or '', '^(%d+) ?(.*)$')
+        before = tonumber(before or 0)
+        if not was or was == '' then
+            was = state_in(old)
+        end
+        if life < before or (life == before and final[was]) then
+            return
+        end
+    end
+    local about = state_in(payload) ~= state and life .. ' ' .. state or life > 0 and life
+    if lasting > 0 then
+        redis.call('SET', key, payload, 'PX', lasting)
+    else
+        redis.call('SET', key, payload)
+    end
+    if not about then
+        redis.call('DEL', side)
+    elseif lasting > 0 then
+        redis.call('SET', side, about, 'PX', lasting)
+    else
+        redis.call('SET', side, about)
+    end
+    redis.call('PUBLISH', key, payload)
+end
+
+local function bury(letters, numbers, own, queue, letter, most, seconds)
+    local clock = redis.call('TIME')
+    local count, number = 0, nil
+    repeat
+        number = clock[1] .. string.format('%06d%03d', clock[2], count)
+        count = count + 1
+    until redis.call('HSETNX', letters, number, letter) == 1
+    redis.call('ZADD', numbers, 0, number .. ':' .. queue)
+    redis.call('ZADD', own .. queue, 0, number .. ':' .. queue)
+    local gone = redis.call('ZRANGE', own .. queue, 0, -most - 1)
+    if seconds > 0 then
+        local oldest = string.format('(%010d', math.max(0, clock[1] - seconds))
+        for _, old in ipairs(redis.call('ZRANGEBYLEX', numbers, '-', oldest, 'LIMIT', 0, 1000)) do
+            gone[#gone + 1] = old
+        end
+    end
+    for _, old in ipairs(gone) do
+        redis.call('HDEL', letters, string.sub(old, 1, 19))
+        redis.call('ZREM', numbers, old)
+        redis.call('ZREM', own .. string.sub(old, 21), old)
+    end
+    if seconds > 0 then
+        for _, key in ipairs({letters, numbers, own .. queue}) do
+            redis.call('PEXPIRE', key, math.ceil(seconds * 1000))
+        end
+    end
+end
+
+local function park(zset, score, member)
+    local first = redis.call('ZRANGE', zset, 0, 0, 'WITHSCORES')[2]
+    redis.call('ZADD', zset, score, member)
+    if not first or tonumber(score) < tonumber(first) then
+        redis.call('PUBLISH', zset, score)
+    end
+end
+
+-- What is wrong with a key that should be of that type.
+local function misfit(key, wanted)
+    local is = redis.call('TYPE', key).ok
+    return is ~= wanted and is ~= 'none' and {key, 'is a ' .. is .. ' and should be a ' .. wanted}
+end
+
+-- Of each thing: how many arguments it has; what would be wrong with doing it; doing it. Both are told their place.
+local things = {
+    L = {2, function(at) return misfit(ARGV[at], 'list') end, function(at)
+        redis.call('LPUSH', ARGV[at], ARGV[at + 1])
+    end},
+    R = {2, function(at) return misfit(ARGV[at], 'list') end, function(at)
+        redis.call('RPUSH', ARGV[at], ARGV[at + 1])
+    end},
+    Z = {3, function(at) return misfit(ARGV[at], 'zset') end, function(at)
+        park(ARGV[at], ARGV[at + 1], ARGV[at + 2])
+    end},
+    P = {6, function(at)
+        return misfit(ARGV[at], 'zset') or misfit(ARGV[at + 2], 'zset') or misfit(ARGV[at + 5], 'list')
+    end, function(at)
+        if redis.call('ZCOUNT', ARGV[at], ARGV[at + 1], '+inf') > 0 then
+            park(ARGV[at + 2], ARGV[at + 3], ARGV[at + 4])
+        else
+            redis.call('LPUSH', ARGV[at + 5], string.sub(ARGV[at + 4], 18))
+        end
+    end},
+    D = {7, function(at)
+        return misfit(ARGV[at], 'hash') or misfit(ARGV[at + 1], 'zset') or misfit(ARGV[at + 2] .. ARGV[at + 3], 'zset')
+    end, function(at)
+        local most, seconds = tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6])
+        bury(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], most, seconds)
+    end},
+    S = {6, function(at) return misfit(ARGV[at], 'string') end, function(at)
+        store(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]))
+    end},
+}
+
+local count = tonumber(ARGV[1])
+if count > 0 or ARGV[2] ~= '' then
+    -- A write that changes nothing: a server without memory then takes those that follow, and messages can leave it.
+    redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', '(-inf')
+end
+local at, told = 2, {0}
+while count > 0 do
+    local some = math.min(count, 1000)
+    local tags = {unpack(ARGV, at, at + some - 1)}
+    redis.call('HDEL', KEYS[1], unpack(tags))
+    redis.call('ZREM', KEYS[2], unpack(tags))
+    told[1] = told[1] + redis.call('ZREM', KEYS[3], unpack(tags))
+    at, count = at + some, count - some
+end
+while at <= #ARGV do
+    local tag, number, start = ARGV[at], tonumber(ARGV[at + 1]), at + 2
+    local mine = tag == '' or (redis.call('ZSCORE', KEYS[3], tag) and redis.call('HEXISTS', KEYS[1], tag) == 1)
+    local wrong
+    at = start
+    for _ = 1, number do
+        wrong = wrong or things[ARGV[at]][2](at + 1)
+        at = at + 1 + things[ARGV[at]][1]
+    end
+    if mine and wrong then
+        told[#told + 1], told[#told + 2], told[#told + 3] = tag, wrong[1], wrong[2]
+    elseif mine then
+        local place = start
+        for _ = 1, number do
+            things[ARGV[place]][3](place + 1)
+            place = place + 1 + things[ARGV[place]][1]
+        end
+        told[1] = told[1] + 1
+    end
+    if not (mine and wrong) and tag ~= '' then
+        redis.call('HDEL', KEYS[1], tag)
+        redis.call('ZREM', KEYS[2], tag)
+        redis.call('ZREM', KEYS[3], tag)
+    end
+end
+return told

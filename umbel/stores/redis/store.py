@@ -1,0 +1,138 @@
+"""One Redis server as a store of messages: what its adapters have in common."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from umbel.errors import StoreError
+from umbel.model import Envelope, Queue, Route
+from umbel.ports import QueueSize
+from umbel.stores.redis.address import Address
+from umbel.stores.redis.connection import Word
+from umbel.stores.redis.layout import Layout, step_of, value_of
+from umbel.stores.redis.link import Link, Script
+from umbel.wire.kombu import addressed, has_eta
+from umbel.wire.names import KEY_SEPARATOR
+
+SETTLE = Script("settle")
+_CLAIMED = Script("claimed")
+_COUNT = Script("count")
+
+_numbers = itertools.count()
+
+
+def parked(step: int, now: float, entry: bytes) -> bytes:
+    """A message as it waits for its time: the number of its list, what orders those of the same time, the entry."""
+    return b"%d%012x%04x" % (step, int(now * 1e6) & 0xFFFFFFFFFFFF, next(_numbers) & 0xFFFF) + entry
+
+
+class RedisStore:
+    """The server at ``addresses``, over one connection; ``queues`` are those that the user has declared, by name.
+
+    Two adapters on the same server, database and prefix are on the same store.
+    """
+
+    def __init__(self, addresses: Sequence[Address], queues: Mapping[str, Queue] | None = None) -> None:
+        self.addresses = addresses
+        self.place = frozenset(address.place for address in self.addresses)
+        self.layout = Layout(self.addresses[0].prefix)
+        self.link = Link(self.addresses)
+        self._queues = queues or {}
+
+    # -- messages -------------------------------------------------------------------------------------------------
+
+    def sending(self, route: Route, envelope: Envelope, now: float) -> list[Word]:
+        """What the script that settles is told to do for one message."""
+        layout, queue = self.layout, route.queue
+        entry = addressed(envelope.head, route.exchange, route.routing_key or queue, route.priority)
+        step = step_of(route.priority)
+        place = layout.lists(queue)[step]
+        if route.due is None or route.due <= now:
+            return ["L", place, entry]
+        waiting: list[Word] = [layout.due(queue), route.due, parked(step, now, entry)]
+        # Whoever reads the list must know that it is not yet due; without that it waits for a worker of umbel's.
+        return ["P", layout.reads(queue), now, *waiting, place] if has_eta(entry) else ["Z", *waiting]
+
+    def binding(self, name: str) -> tuple[str, ...]:
+        """The command by which clients of others find a queue."""
+        queue = self._queues.get(name) or Queue(name)
+        return ("SADD", *self.layout.binding(queue.exchange or name, queue.routing_key, name))
+
+    async def settle(self, args: Sequence[Word]) -> None:
+        """Have the script that settles do this; raises ``StoreError`` for what it could not."""
+        told = await self.link.run(SETTLE, self.layout.held, args)
+        if len(told) > 1:
+            raise self.misfit(told[2], told[3])
+
+    def misfit(self, key: bytes, why: bytes) -> StoreError:
+        """The error for a key that is not what it should be."""
+        shown = key.decode("utf-8", "backslashreplace")
+        return StoreError(
+            f"{self.addresses[0]}: the key {shown!r} {why.decode()}: another program uses it; choose another database, "
+            "or a global_keyprefix"
+        )
+
+    async def explained(self, error: StoreError, queues: Iterable[str]) -> StoreError:
+        """The error that names the key which is not what it should be, where that is what ``error`` says."""
+        if "WRONGTYPE" not in str(error):
+            return error
+        expected = self.layout.types(list(queues))
+        found = await self.link.ask_all([("TYPE", key) for key in expected])
+        for (key, wanted), is_ in zip(expected.items(), found, strict=True):
+            if is_.decode() not in (wanted, "none"):
+                return self.misfit(key.encode(), f"is a {is_.decode()} and should be a {wanted}".encode())
+        return error
+
+    async def size(self, queue: str) -> int:
+        """Ready messages and those that wait for their time."""
+        return sum(await self.link.run(_COUNT, self._keys(queue), []))
+
+    async def purge(self, queue: str) -> int:
+        """Drop what ``size`` counts; gives how many that were."""
+        return sum(await self.link.run(_COUNT, self._keys(queue), ["drop"]))
+
+    def _keys(self, queue: str) -> list[str]:
+        """The keys of a queue's messages, those that wait for their time last."""
+        return [*self.layout.lists(queue), self.layout.due(queue)]
+
+    def things(self, messages: Iterable[tuple[Route, Envelope]], now: float) -> tuple[int, list[Any]]:
+        """How many messages these are, and what the script that settles is told to do for them."""
+        told = [self.sending(route, envelope, now) for route, envelope in messages]
+        return len(told), [word for each in told for word in each]
+
+    # -- which queues there are -----------------------------------------------------------------------------------
+
+    async def queues(self) -> list[QueueSize]:
+        """Those that hold anything, by name."""
+        names = sorted(await self._names())
+        if not names:
+            return []
+        counts = await self.link.run(_COUNT, [key for name in names for key in self._keys(name)], [])
+        claimed = await self.link.run(_CLAIMED, [self.layout.unacked], [f"{value_of(name)}]" for name in names])
+        each = len(counts) // len(names)
+        sizes = [
+            QueueSize(name, sum(counts[at : at + each - 1]), counts[at + each - 1], held)
+            for at, name, held in zip(range(0, len(counts), each), names, claimed, strict=True)
+        ]
+        return [size for size in sizes if any(size[1:])]
+
+    async def _names(self) -> set[str]:
+        """The queues that somebody has declared, or has sent to."""
+        link, pattern, cursor = self.link, f"{_escaped(self.layout.bindings)}*", b"0"
+        keys: set[bytes] = set()
+        while True:
+            cursor, some = await link.ask("SCAN", cursor, "MATCH", pattern, "COUNT", 1000, "TYPE", "set")
+            keys.update(some)
+            if cursor == b"0":
+                break
+        found = await link.ask_all([("SMEMBERS", key) for key in keys]) if keys else []
+        members = {member.decode("utf-8", "replace") for some in found for member in some}
+        return {member.rpartition(KEY_SEPARATOR)[2] for member in members}
+
+
+def _escaped(text: str) -> str:
+    """As a pattern that this text alone fits."""
+    return re.sub(r"([*?\[\]\\^-])", r"\\\1", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from datetime import datetime
@@ -256,6 +257,21 @@ class AsyncResult(Generic[R]):
         from umbel.progress.hub import watch
 
         return watch(self.app, self.id)
+
+    def follow(self, timeout: float | None = None, propagate: bool = True) -> R:
+        """As ``get``, and meanwhile standard error shows how the task stands: a bar on a terminal, else lines."""
+        from umbel.progress.telling import follow
+
+        refuse_to_wait("follow()")
+        if on_a_loop():
+            raise UmbelError(
+                "follow() on a running event loop would stop the loop: use `async for … in result.watch()`"
+            )
+        try:
+            follow(self, timeout)
+        except builtins.TimeoutError:
+            raise TimeoutError(f"no result of {self.id} within {timeout} s (state {self.state})") from None
+        return self.get(timeout, propagate)
 
     def cancel(self) -> None:
         """Take the call back, and ask the task to stop at its next step if it runs: ``umbel.revoking.revoke``."""

@@ -8,10 +8,12 @@ import pty
 import re
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.cli.project import PATIENCE, Project, wait_until
+from tests.cli.terminal import terminal
 from umbel.cli.outcome import duration
 from umbel.wire.names import DEFAULT_QUEUE
 
@@ -115,3 +117,48 @@ def test_a_time_is_told_in_the_units_that_it_needs() -> None:
         "2:07 min",
         "1:02:07 h",
     ]
+
+
+STEPS = """
+from pathlib import Path
+from time import sleep
+
+from umbel import Umbel, progress
+
+app = Umbel("tasks")
+
+
+@app.task(bind=True)
+def steps(self):
+    for number in self.track(range(10), unit="steps", message="Walking"):
+        while number == 4 and not Path("go").exists():
+            sleep(0.01)
+    return progress.finish("There", value="there")
+"""
+
+
+@pytest.fixture
+def walking(tmp_path: Path) -> Iterator[Project]:
+    """A project with a task that says how far it is."""
+    project = Project(tmp_path, STEPS)
+    with project.worker("-c", "1"):
+        yield project
+
+
+def test_a_terminal_shows_a_bar_for_a_task_that_says_how_far_it_is(walking: Project) -> None:
+    line = walking.command("call", "tasks.steps", "--follow")
+    with terminal(line, walking.folder, walking.environment()) as seen:
+        seen.see("40 % · 4/10 steps · Walking")
+        walking.write("go", "")
+        seen.see("there")
+        assert seen.end() == 0
+    assert "━" in seen.shown
+
+
+def test_elsewhere_it_is_lines_that_tell_of_each_message_and_tenth(walking: Project) -> None:
+    with walking.start("call", "tasks.steps", "--follow") as following:
+        following.wait_for("4/10 steps")
+        walking.write("go", "")
+        assert following.end() == 0
+    assert "PROGRESS 40 % · 4/10 steps · Walking" in following.errors.splitlines()
+    assert following.output == "there\n"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from umbel import drawn
 from umbel._version import __version__
 from umbel.cli.promises import docker_warning, not_kept
 from umbel.cli.tables import aligned, fancy
@@ -82,13 +83,7 @@ def show(said: Banner) -> None:
     if not fancy():
         click.echo(f"{said.title}\n\n{text}\n")
         return
-    from rich.box import ROUNDED
-    from rich.console import Console
-    from rich.panel import Panel
-    from rich.text import Text
-
-    console = Console(force_terminal=True, no_color=False)
-    console.print(Panel(Text(text), title=Text(said.title), title_align="left", box=ROUNDED, expand=False))
+    drawn.box(said.title, text)
 
 
 def _facts(said: Banner) -> str:

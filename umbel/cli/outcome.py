@@ -20,6 +20,7 @@ from umbel.cli.grammar import Command, option
 from umbel.cli.values import Seconds, shown
 from umbel.errors import TimeoutError
 from umbel.model import FINAL_STATES, Record, State
+from umbel.progress.telling import Teller, has_progress
 
 if TYPE_CHECKING:
     from umbel.result import AsyncResult
@@ -153,7 +154,7 @@ def _follow(result: AsyncResult[Any], limit: float, waiting: Callable[[], str] |
             if time.monotonic() >= deadline:
                 return False
     finally:
-        line.clear()
+        line.close()
 
 
 class LiveLine:
@@ -165,12 +166,22 @@ class LiveLine:
         self._shown = ""
         self._state = ""
         self._since = 0.0
+        self._told: Teller | None = None
+        """What shows the progress of a task that says something of it."""
 
     def show(self, result: AsyncResult[Any]) -> None:
         """Say how the task stands."""
         known = result.record()
         if known is not None and known.state in FINAL_STATES:
             return  # its end is told by whoever waits for it
+        snap = result.progress
+        if has_progress(snap):
+            self.clear()
+            self._told = self._told or Teller()
+            self._told.show(snap)
+            return
+        if self._told is not None and snap.final:
+            return
         state = str(State.PENDING if known is None else known.state)
         changed = state != self._state
         if changed:
@@ -190,6 +201,13 @@ class LiveLine:
         """Take the line away."""
         if self._shown:
             click.echo("\r\x1b[K", nl=False, err=True, color=True)
+            self._shown = ""
+
+    def close(self) -> None:
+        """Take away all that is shown."""
+        self.clear()
+        if self._told is not None:
+            self._told.close()
 
     def _more(self, known: Record | None) -> Iterator[str]:
         if known is None:

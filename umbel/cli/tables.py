@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import sys
@@ -10,6 +9,8 @@ import textwrap
 from collections.abc import Sequence
 
 import click
+
+from umbel import drawn
 
 _NARROWEST = 20
 """Characters below which a column is not broken into lines: the terminal does it then."""
@@ -26,7 +27,7 @@ def colored() -> bool:
 
 def fancy() -> bool:
     """Whether to draw with rich: for eyes, where it is installed."""
-    return colored() and importlib.util.find_spec("rich") is not None
+    return colored() and drawn.available()
 
 
 def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, breaking: int = -1) -> None:

@@ -207,11 +207,11 @@ class Hub:
         return self._way.run(self.read(ids))
 
     @contextlib.asynccontextmanager
-    async def following(self, ids: Iterable[str]) -> AsyncIterator[Subscription]:
-        """A subscription for the length of the block, for a reader on its own loop."""
+    async def following(self, ids: Iterable[str], bell: LoopBell | None = None) -> AsyncIterator[Subscription]:
+        """A subscription for the length of the block, for a reader on its own loop, where ``bell`` was made."""
         from umbel.stores.bells import LoopBell
 
-        subscription = Subscription(ids, LoopBell())
+        subscription = Subscription(ids, bell or LoopBell())
         await self._way.cross(self.join(subscription))
         try:
             yield subscription

@@ -289,12 +289,12 @@ class Withdraws(Protocol):
     """A broker that can take back a message that nobody has been handed yet."""
 
     async def withdraw(
-        self, ids: Sequence[str], record_of: Callable[[Envelope], SealedRecord]
+        self, ids: Sequence[str], records_of: Callable[[Envelope], Sequence[SealedRecord] | None]
     ) -> Sequence[SealedRecord]:
-        """Remove the waiting messages (ready or not yet due) of these ids, and store ``record_of`` each one removed, in
-        one step; give those records. What a worker already holds is left alone.
+        """Remove the waiting messages (ready or not yet due) of these ids, and store ``records_of`` each one removed,
+        in one step; give those records. One of which that is None stays; what a worker already holds is left alone.
 
-        ``record_of`` is quick, touches no store and may be called from any thread.
+        ``records_of`` is quick, touches no store and may be called from any thread.
         """
         ...
 

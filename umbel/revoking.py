@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from umbel import plug
 from umbel.bus import ask, bus_of, tell
-from umbel.errors import ConfigurationError, StoreError, StoreUnreachable, TaskRevokedError
+from umbel.errors import ConfigurationError, StoreError, StoreUnreachable, TaskRevokedError, WireError
 from umbel.model import Envelope, Record, SealedRecord, State
 from umbel.ports import Bus, Mark, Marks, Withdraws
+from umbel.serial import PICKLED
 from umbel.settings.home import sqlite_url
-from umbel.wire import results
+from umbel.wire import results, task_v2
 from umbel.wire.control import Command
 from umbel.wire.marking import life_of
+from umbel.wire.signatures import left_out
 from umbel.wiring import App
 
 logger = logging.getLogger("umbel.revoking")
@@ -39,10 +41,11 @@ def revoke(app: App, task_ids: str | Iterable[str], *, terminate: bool = False, 
     """Revoke these tasks; durable when it returns, whatever is restarted afterwards.
 
     A task that waits, or whose time has not come, gets the state REVOKED now. One that a worker holds and has not
-    started gets it when the worker hears of it, within moments. One that runs is left alone, unless ``terminate``: then
-    its process is killed with whatever it has started, and it is REVOKED. ``cancel`` asks it to stop by itself:
-    ``track``, and whatever it says of its progress, raise ``TaskCancelled``, and it is REVOKED, too. One that has ended
-    stays as it ended. An id that nobody has sent yet is remembered for 30 days.
+    started gets it when the worker hears of it, within moments; so does a part of a chord. One that runs is left alone,
+    unless ``terminate``: then its process is killed with whatever it has started, and it is REVOKED. ``cancel`` asks it
+    to stop by itself: ``track``, and whatever it says of its progress, raise ``TaskCancelled``, and it is REVOKED, too.
+    One that has ended stays as it ended. An id that nobody has sent yet is remembered for 30 days. The rest of a chain
+    is REVOKED with the task that it would have followed; error callbacks are not called.
 
     Where neither broker nor result store keeps marks, and the broker has a bus, the workers that live remember it, each
     in ``worker_state_dir``; when none answers it is kept in that folder here, with a warning. Raises
@@ -121,24 +124,39 @@ async def _withdraw(app: App, ids: Sequence[str]) -> None:
     broker = app.broker
     if not isinstance(broker, Withdraws):
         return
-    conf = app.conf
-    now = app.clock.now()
+    records = await broker.withdraw(ids, _ends(app))
+    if records and app.result_url not in (None, app.conf.broker_url):
+        await app.backend.store(records)
+
+
+def _ends(app: App) -> Callable[[Envelope], list[SealedRecord] | None]:
+    """What gives REVOKED for a message and the rest of its chain, as far as that can be read, at this moment; None for
+    a part of a chord, of whose end a worker can tell the others."""
+    conf, now = app.conf, app.clock.now()
     expires = now + conf.result_expires if conf.result_expires else None
     done = datetime.fromtimestamp(now, app.timezone)
     error = TaskRevokedError("revoked")
-    serializer, extended = conf.result_serializer, conf.result_extended
+    accept = app.accept_content - {PICKLED}
 
-    def record_of(envelope: Envelope) -> SealedRecord:
-        return results.seal(
-            Record(id=envelope.id, state=State.REVOKED, value=error, date_done=done, life=life_of(envelope)),
-            serializer=serializer,
-            extended=extended,
-            expires=expires,
-        )
+    def sealed(envelope: Envelope, **more: Any) -> SealedRecord:
+        record = Record(state=State.REVOKED, value=error, date_done=done, life=life_of(envelope), **more)
+        return results.seal(record, serializer=conf.result_serializer, extended=conf.result_extended, expires=expires)
 
-    records = await broker.withdraw(ids, record_of)
-    if records and app.result_url not in (None, conf.broker_url):
-        await app.backend.store(records)
+    def records_of(envelope: Envelope) -> list[SealedRecord] | None:
+        records = [sealed(envelope, id=envelope.id)]
+        try:
+            message = task_v2.decode(
+                envelope, accept=accept, max_size=conf.task_message_max_size, protection=app.protection, fresh=False
+            )
+        except WireError:
+            return records
+        rest, in_chord = left_out(message)
+        for each in rest:
+            waits = {"id": each.id, "name": each.task, "reply_to": each.reply_to}
+            records.append(sealed(envelope, parent_id=message.id, **waits))
+        return None if in_chord else records
+
+    return records_of
 
 
 def find_marks(app: App) -> Marks | None:

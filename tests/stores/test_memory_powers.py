@@ -82,7 +82,7 @@ def test_what_was_withdrawn_leaves_nothing_behind() -> None:
     store.publish(
         [(Route("q"), Envelope("plain", "a", b"", b"")), (Route("p", due=5000.0), Envelope("plain", "b", b"", b""))]
     )
-    removed = store.withdraw(["a", "b"], lambda envelope: SealedRecord(envelope.id, "REVOKED", b""))
+    removed = store.withdraw(["a", "b"], lambda envelope: [SealedRecord(envelope.id, "REVOKED", b"")])
     assert [record.id for record in removed] == ["a", "b"]
     assert (store._ready, store._waiting) == ({}, {})
 

@@ -172,6 +172,39 @@ class TestFailures:
         with pytest.raises(TaskRevokedError, match="expired"):
             app.result("2").get()
 
+    def test_and_so_they_are_when_it_is_taken_back_while_it_waits(
+        self, app: Umbel, block: Rehearsal, send: Send
+    ) -> None:
+        chain = [sig("step", task_id="3"), sig("step", task_id="2")]
+        first = send("step", [], options=NO_OPTIONS.with_(countdown=60), chain=chain, errbacks=[sig("failed_old")])
+        app.revoke(first)
+        for task_id in (first, "2", "3"):
+            with pytest.raises(TaskRevokedError, match="revoked"):
+                app.result(task_id).get()
+        assert app.result("2").record().parent_id == first  # type: ignore[union-attr]
+        assert not block.pending
+        assert seen == []
+
+    def test_a_part_of_a_chord_that_is_taken_back_is_kept_by_a_worker(
+        self, app: Umbel, block: Rehearsal, send: Send
+    ) -> None:
+        first = send("step", [], chain=[sig("step", task_id="2", chord=sig("note"))])
+        app.revoke(first)
+        assert app.result(first).state == "PENDING"
+        block.drain()
+        assert [letter.id for letter in block.dead] == [first]
+        for task_id in (first, "2"):
+            with pytest.raises(TaskRevokedError, match="revoked"):
+                app.result(task_id).get()
+
+    def test_what_nobody_here_can_read_is_taken_back_all_the_same(
+        self, app: Umbel, block: Rehearsal, send: Send
+    ) -> None:
+        app.conf.accept_content = ["json", "pickle"]
+        first = send("step", [], options=NO_OPTIONS.with_(serializer="pickle"), chain=[sig("step", task_id="2")])
+        app.revoke(first)
+        assert (app.result(first).state, app.result("2").state) == ("REVOKED", "PENDING")
+
     def test_a_success_that_nobody_can_send_on_is_a_failure_and_is_kept(
         self, app: Umbel, block: Rehearsal, send: Send
     ) -> None:

@@ -74,11 +74,11 @@ class MemoryBroker(OffersMarks, OffersProgress):
         return self.keeper.dead.drop(numbers)
 
     async def withdraw(
-        self, ids: Sequence[str], record_of: Callable[[Envelope], SealedRecord]
+        self, ids: Sequence[str], records_of: Callable[[Envelope], Sequence[SealedRecord] | None]
     ) -> Sequence[SealedRecord]:
         """As ``Withdraws.withdraw``. The records are stored here; where an app keeps its results elsewhere, its caller
         stores those that this gives there again."""
-        return self.keeper.withdraw(ids, record_of)
+        return self.keeper.withdraw(ids, records_of)
 
 
 class MemoryConsumer:

@@ -13,6 +13,9 @@ from umbel.serial.tame_yaml import read_yaml
 
 __all__ = ["accepted", "content_type_of", "dumps", "loads", "read_json", "serializer_of", "write_json"]
 
+PICKLED = "application/x-python-serialize"
+"""The content type whose reading runs code that its bytes name."""
+
 HARMLESS = frozenset({"application/data", "application/text"})
 """Content types that are read whatever is accepted: they give str or bytes and nothing else."""
 
@@ -202,7 +205,7 @@ _KINDS = (
         _read_yaml,
         yaml_package,
     ),
-    _Kind("pickle", "application/x-python-serialize", _write_pickle, _read_pickle),
+    _Kind("pickle", PICKLED, _write_pickle, _read_pickle),
     _Kind("raw", "application/data", _write_raw, _read_raw, steps=0),
     _Kind("text", "text/plain", _write_text, _text, steps=0),
 )

@@ -160,13 +160,21 @@ class MemoryStore:
         with self._lock:
             return len(self._ready.pop(queue, ())) + len(self._waiting.pop(queue, ()))
 
-    def withdraw(self, ids: Iterable[str], record_of: Callable[[Envelope], SealedRecord]) -> list[SealedRecord]:
+    def withdraw(
+        self, ids: Iterable[str], records_of: Callable[[Envelope], Sequence[SealedRecord] | None]
+    ) -> list[SealedRecord]:
         """As ``Withdraws.withdraw``."""
         known = frozenset(ids)
+        records: list[SealedRecord] = []
         with self._lock:
-            records = [record_of(item.envelope) for heaps in (self._ready, self._waiting) for item in _in(heaps, known)]
             for heaps in (self._ready, self._waiting):
-                _remove(heaps, known)
+                removed: list[Item] = []
+                for item in _in(heaps, known):
+                    made = records_of(item.envelope)
+                    if made is not None:
+                        removed.append(item)
+                        records += made
+                _remove(heaps, removed)
             for record in records:
                 self._write(record)
         self.ring()
@@ -331,9 +339,10 @@ def _in(heaps: dict[str, list[Any]], ids: Container[str]) -> Iterator[Item]:
     return (entry[-1] for heap in heaps.values() for entry in heap if entry[-1].envelope.id in ids)
 
 
-def _remove(heaps: dict[str, list[Any]], ids: Container[str]) -> None:
-    for queue in {item.queue for item in _in(heaps, ids)}:
-        left = [entry for entry in heaps.pop(queue) if entry[-1].envelope.id not in ids]
+def _remove(heaps: dict[str, list[Any]], items: Iterable[Item]) -> None:
+    numbers = {item.seq for item in items}
+    for queue in {item.queue for item in items}:
+        left = [entry for entry in heaps.pop(queue) if entry[-1].seq not in numbers]
         if left:
             heapq.heapify(left)
             heaps[queue] = left

@@ -111,5 +111,5 @@ async def test_taking_messages_back_checks_again_whose_number_it_is(
         return found
 
     monkeypatch.setattr(store, "read", replaced)
-    assert withdrawing.withdraw(store, ["id-0"], lambda envelope: SealedRecord(envelope.id, "REVOKED", b"")) == []
+    assert withdrawing.withdraw(store, ["id-0"], lambda envelope: [SealedRecord(envelope.id, "REVOKED", b"")]) == []
     assert query(store, "SELECT seq, id FROM messages") == [(1, "another")]

@@ -51,7 +51,9 @@ async def test_it_is_brought_up_to_date_in_place_and_keeps_everything(
         (letter,) = await broker.dead_letters()
         assert (letter.envelope, letter.reason) == (Envelope("plain", "dead", b"\x01", b"\x02"), "why")
         assert await backend.load(["done"]) == {"done": SealedRecord("done", "SUCCESS", b"\x03")}
-        assert await broker.withdraw(["late"], revoked) == [revoked(Envelope("plain", "late", b"", b""))]
+        assert await broker.withdraw(["late"], lambda envelope: [revoked(envelope)]) == [
+            revoked(Envelope("plain", "late", b"", b""))
+        ]
         assert [delivery.envelope.id for delivery in await take(broker, "q", 1)] == ["ready"]
 
 

@@ -114,11 +114,11 @@ class SqliteBroker(OffersMarks, OffersProgress):
         return await in_thread(self.keeper.dead.drop, numbers)
 
     async def withdraw(
-        self, ids: Sequence[str], record_of: Callable[[Envelope], SealedRecord]
+        self, ids: Sequence[str], records_of: Callable[[Envelope], Sequence[SealedRecord] | None]
     ) -> Sequence[SealedRecord]:
         """As ``Withdraws.withdraw``. The records are stored in this file; where an app keeps its results elsewhere, its
         caller stores those that this gives there again."""
         from umbel.stores.sqlite.withdrawing import withdraw
         from umbel.stores.threads import in_thread
 
-        return await in_thread(withdraw, self.keeper, ids, record_of)
+        return await in_thread(withdraw, self.keeper, ids, records_of)

@@ -17,7 +17,7 @@ WITHDRAW = statements("withdraw.sql")
 
 
 def withdraw(
-    store: SqliteStore, ids: Sequence[str], record_of: Callable[[Envelope], SealedRecord]
+    store: SqliteStore, ids: Sequence[str], records_of: Callable[[Envelope], Sequence[SealedRecord] | None]
 ) -> list[SealedRecord]:
     """As ``Withdraws.withdraw``; the records are written into this store.
 
@@ -30,9 +30,14 @@ def withdraw(
         return []
 
     def work(connection: sqlite3.Connection) -> list[SealedRecord]:
-        # a number may stand for another message by now, and a message may be in somebody's hands
-        removed = [row for each in found for row in connection.execute(WITHDRAW["remove"], each).fetchall()]
-        records = [record_of(Envelope("plain", *row)) for row in removed]
+        records: list[SealedRecord] = []
+        for each in found:
+            # a number may stand for another message by now, and a message may be in somebody's hands
+            for number, *row in connection.execute(WITHDRAW["look"], each).fetchall():
+                made = records_of(Envelope("plain", *row))
+                if made is not None:
+                    connection.execute(WITHDRAW["remove"], (number,))
+                    records += made
         store.write_records(connection, records)
         return records
 

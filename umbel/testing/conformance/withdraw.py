@@ -26,12 +26,16 @@ def revoked(envelope: Envelope) -> SealedRecord:
     return SealedRecord(envelope.id, "REVOKED", b"revoked " + envelope.body, EXPIRES)
 
 
+def only(envelope: Envelope) -> list[SealedRecord]:
+    return [revoked(envelope)]
+
+
 def ids(things: Iterable[Envelope | SealedRecord]) -> set[str]:
     return {thing.id for thing in things}
 
 
 async def withdraw(broker: Withdraws, envelopes: Sequence[Envelope]) -> Sequence[SealedRecord]:
-    return await broker.withdraw([envelope.id for envelope in envelopes], revoked)
+    return await broker.withdraw([envelope.id for envelope in envelopes], only)
 
 
 class WithdrawConformance(AdapterSuite):
@@ -71,6 +75,29 @@ class WithdrawConformance(AdapterSuite):
         assert await backend.load([envelope.id for envelope in envelopes]) == records
         assert (await broker.size(queue), await broker.size(f"{queue}.b")) == (1, 1)
         assert [delivery.envelope for delivery in await take(broker, queue, 1)] == [other]
+
+    async def test_a_message_may_leave_several_records(
+        self, broker: WithdrawingBroker, backend: ResultBackend, queue: str
+    ) -> None:
+        first, second = self.numbered(broker, 2)
+        await broker.publish(to(queue, [first]))
+        records = [revoked(first), revoked(second)]
+        assert list(await broker.withdraw([first.id], lambda envelope: records)) == records
+        assert await backend.load([first.id, second.id]) == {record.id: record for record in records}
+
+    async def test_one_that_is_to_stay_stays_where_it_was(
+        self, broker: WithdrawingBroker, backend: ResultBackend, queue: str
+    ) -> None:
+        first, second, third = envelopes = self.numbered(broker, 3)
+        twin = second._replace(body=b"twin")
+        await broker.publish(to(queue, [*envelopes, twin]))
+        stays = {first.body, twin.body}
+        gone = await broker.withdraw(
+            [first.id, second.id], lambda envelope: None if envelope.body in stays else only(envelope)
+        )
+        assert list(gone) == [revoked(second)]
+        assert await backend.load([first.id, second.id]) == {second.id: revoked(second)}
+        assert [delivery.envelope for delivery in await take(broker, queue, 3)] == [first, third, twin]
 
     async def test_what_is_not_there_is_not_named_and_leaves_no_record(
         self, broker: WithdrawingBroker, backend: ResultBackend, queue: str

@@ -308,6 +308,12 @@ def never_in_time() -> None:
     wait_for("never")
 
 
+@app.task(time_limit=0.1, acks_late=False, acks_on_failure_or_timeout=False)
+def early_and_never_in_time() -> None:
+    note("start late")
+    wait_for("never")
+
+
 @app.task(time_limit=0.3, acks_on_failure_or_timeout=False)
 def again_after_limit() -> str:
     note("start again")

@@ -90,6 +90,13 @@ def test_one_that_is_never_in_time_is_not_run_for_ever(shop: Shop) -> None:
     assert [letter.id for letter in shop.app.dead.list()] == [result.id]
 
 
+def test_one_that_was_settled_before_it_started_cannot_run_again_and_fails(shop: Shop) -> None:
+    shop.worker("-c", "1")
+    with pytest.raises(TimeLimitExceeded):
+        shop.get(shop.send("early_and_never_in_time"))
+    assert shop.count("start late") == 1
+
+
 def test_a_hard_limit_in_the_pool_solo_is_refused_at_the_start(shop: Shop) -> None:
     worker = shop.worker("-P", "solo", ready=False)
     assert worker.wait() == 1

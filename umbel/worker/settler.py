@@ -80,6 +80,7 @@ class Settler:
         self._hostname = hostname
         self._keeps_results = app.result_url is not None
         self._ack_failures: bool = conf.task_acks_on_failure_or_timeout
+        self._acks_late: bool = conf.task_acks_late
         self._store_ignored_errors: bool = conf.task_store_errors_even_if_ignored
         self._unknown_grace: float = conf.task_unknown_grace
         self._serializer: str = conf.result_serializer
@@ -137,8 +138,10 @@ class Settler:
         return Report(number, verdict, record, runtime, follow_ups)
 
     def acks_failures(self, task: Declared) -> bool:
-        """Whether the message of a failed attempt is done with."""
-        acks = task.acks_on_failure_or_timeout
+        """Whether the message of a failed attempt is done with; one that was settled before it started always is."""
+        acks, late = task.acks_on_failure_or_timeout, task.acks_late
+        if not (self._acks_late if late is None else late):
+            return True
         return self._ack_failures if acks is None else acks
 
     def proven(self, task: Declared, request: Request, outcome: Succeeded) -> None:

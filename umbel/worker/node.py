@@ -274,9 +274,11 @@ class Node:
             logger.warning("Waiting up to %g s for %d running task(s) to end", self._plan.grace, fleet.unsettled)
         await self._wait_for_running()
         cut = fleet.unsettled
+        cut_off: set[Runner] = set()
         for runner in fleet.runners.values():
             for number in [number for number, held in runner.assigned.items() if held.early]:
                 self._give_back(runner.assigned.pop(number), cut=True)
+                cut_off.add(runner)
         await self._flush()
         if cut:
             logger.warning("%d task(s) had not ended and are given back", cut)
@@ -284,7 +286,7 @@ class Node:
             with contextlib.suppress(StoreError):  # then the start counts: the next worker is only more careful
                 await self._suspects.forgive(self._suspects.running)
         for runner in list(fleet.runners.values()):
-            self._dismiss(runner)
+            self._dismiss(runner, busy=bool(runner.assigned) or runner in cut_off)
         await self._flush()
         await self._wait_for_departures()
         self._writing.cancel()
@@ -318,9 +320,9 @@ class Node:
             await self._wait_for_change(_IDLE_TICK)
             self._starter.tick()
 
-    def _dismiss(self, runner: Runner) -> None:
+    def _dismiss(self, runner: Runner, *, busy: bool) -> None:
         runner.stopping = True
-        if not runner.assigned:
+        if not busy:
             runner.link.stop()
             return
         runner.link.kill()  # first: what is given back may be started elsewhere at once

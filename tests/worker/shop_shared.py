@@ -106,3 +106,15 @@ async def alooks_round(self: Any, name: str) -> list[Any]:
         seen.add((str(self.request.id), str(current_task.request.id), tenant.get()))
     await await_file("go")
     return [before, *sorted(seen)]
+
+
+@shared_task(name="shop.hears")
+def hears(task_id: str) -> None:
+    """An error callback that is sent."""
+    note(f"hears {task_id}")
+
+
+@shared_task(name="shop.hears_all")
+def hears_all(request: Any, error: BaseException, trace: str) -> None:
+    """An error callback that is called where its task has failed."""
+    note(f"hears all of {request.id}")

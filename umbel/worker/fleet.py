@@ -10,10 +10,10 @@ from typing import Any
 from umbel.app import Umbel
 from umbel.model import ACK, REQUEUE, Settlement
 from umbel.worker.endings import Endings
-from umbel.worker.epitaphs import TRIES, Epitaphs
+from umbel.worker.epitaphs import Epitaphs
 from umbel.worker.habits import Habits
 from umbel.worker.hearing import Hearing
-from umbel.worker.holding import REVOKED, TERMINATED, TIMED_OUT, Certificate, Held, Holding
+from umbel.worker.holding import REVOKED, TERMINATED, TIMED_OUT, TRIES, Certificate, Held, Holding
 from umbel.worker.limits import Limits
 from umbel.worker.loss import last_start, verdict_on_loss
 from umbel.worker.pace import Pace
@@ -211,8 +211,7 @@ class Fleet:
             if jobs:
                 runner.link.run(jobs)
                 jobs = []
-            held.certified += 1
-            runner.link.certify(number, held.delivery, held.certificate)
+            runner.link.certify(number, held.delivery, held.certify(held.certificate))
         if jobs:
             runner.link.run(jobs)
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from umbel import current
 from umbel.app import Umbel
 from umbel.attempt import failed
 from umbel.call import NO_OPTIONS, CallOptions
 from umbel.declared import Declared
 from umbel.errors import EncodeError, TaskRevokedError, UmbelError
 from umbel.handlers import Call
-from umbel.model import Delivery, Envelope, Failed, Message, Outcome, Revoked, Route, State, Succeeded
+from umbel.model import Delivery, Envelope, Failed, Message, Outcome, Revoked, Route, SealedRecord, State, Succeeded
 from umbel.request import Request
 from umbel.task import Task
 from umbel.wire import signatures
@@ -26,12 +27,19 @@ logger = logging.getLogger("umbel.worker")
 
 
 class Following:
-    """Makes messages of the links of others; keeps nothing of any task."""
+    """Makes messages of the links of others; keeps nothing of any task.
 
-    def __init__(self, app: Umbel, settler: Settler, call: Call) -> None:
+    ``call`` calls error callbacks that take the exception; without it, they are not called. ``record`` takes the
+    records of tasks that never run; by default they go the way of those of a running task.
+    """
+
+    def __init__(
+        self, app: Umbel, settler: Settler, call: Call | None, record: Callable[[SealedRecord], None] | None = None
+    ) -> None:
         self._app = app
         self._settler = settler
         self._call = call
+        self._record = record
 
     def check(self, message: Message) -> None:
         """Raise what stands against following this message, before it is run: ``DecodeError``, ``NoResultBackend``
@@ -41,9 +49,16 @@ class Following:
             self._app.publisher.queue_of(step.task, self._options(step))
 
     async def after(
-        self, task: Declared, request: Request, message: Message, outcome: Outcome, *, timed_out: bool = False
+        self,
+        task: Declared,
+        request: Request,
+        message: Message,
+        outcome: Outcome,
+        *,
+        timed_out: bool = False,
+        bare: bool = False,
     ) -> tuple[Outcome, Sequel]:
-        """The outcome, and what follows it.
+        """The outcome, and what follows it; ``bare`` calls no error callback here.
 
         A success whose value or follow-ups cannot be written becomes a failure, and the message is kept, so that its
         workflow can be taken up again.
@@ -68,7 +83,7 @@ class Following:
             pairs = [
                 self._pair(step, delivery)
                 for step, signature in signatures.after_failure(message)
-                if not await self._called(step, signature, request, message, outcome)
+                if not await self._called(step, signature, request, message, outcome, bare)
             ]
             request.children += [envelope.id for _, envelope in pairs]
             return outcome, Sequel(pairs, bury or in_chord)
@@ -79,20 +94,32 @@ class Following:
     def leave_out(self, message: Message, error: BaseException, state: State = State.FAILURE) -> str | None:
         """Tell whoever waits for the rest of the chain; gives why the message must be kept, if it must."""
         waiting, in_chord = signatures.left_out(message)
+        record = self._record or current.recorder
         for each in waiting:
-            self._settler.left_out(each, message, state, error)
+            sealed = self._settler.left_out(each, message, state, error)
+            if sealed is not None and record is not None:
+                record(sealed)
         if in_chord:
             return "a chord waits for the end of its chain, and no result store here can tell it that this task failed"
         return None
 
     async def _called(
-        self, step: Step, signature: Mapping[str, Any], request: Request, message: Message, outcome: Failed
+        self, step: Step, signature: Mapping[str, Any], request: Request, message: Message, outcome: Failed, bare: bool
     ) -> bool:
-        """Whether the error callback was called here, with request, exception and traceback: one that takes several
-        arguments is. What it raises is logged."""
+        """Whether the error callback is one that is called here, with request, exception and traceback: one that takes
+        several arguments is. What it raises is logged, and that it is left out."""
         task = self._app.tasks.get(step.task)
         if task is None or step.task != signature["task"] or not _takes_several(task):
             return False
+        if bare or self._call is None:
+            logger.error(
+                "The error callback %s of %s[%s] is not called: it takes the exception, and no process is left to "
+                "call it in",
+                step.task,
+                message.task,
+                message.id,
+            )
+            return True
         args = (request, outcome.error, outcome.traceback, *signature["args"])
         try:
             await self._call(_Errback(task), replace(message, args=args, kwargs=signature["kwargs"]))

@@ -13,13 +13,18 @@ from umbel.model import Delivery
 class Certificate(NamedTuple):
     """How a delivery ended that no runner can report.
 
-    ``kind`` is LOST, TIMED_OUT, REVOKED or TERMINATED; ``bury`` makes it a dead letter.
+    ``kind`` is LOST, TIMED_OUT, REVOKED or TERMINATED; ``bury`` makes it a dead letter. ``bare`` leaves out what would
+    be called in the runner: handlers, and error callbacks that take the exception.
     """
 
     kind: str
     reason: str
     bury: bool = False
+    bare: bool = False
 
+
+TRIES = 3
+"""So many runners may die of a certificate, the last of them of a bare one, before the node settles it."""
 
 LOST, TIMED_OUT, REVOKED, TERMINATED = "lost", "timed out", "revoked", "terminated"
 
@@ -44,6 +49,11 @@ class Held:
         self.suspect = False
         self.alone = False
         self.cancelled = False
+
+    def certify(self, certificate: Certificate) -> Certificate:
+        """Its certificate for one more runner; the last that gets it leaves out what others may have died of."""
+        self.certified += 1
+        return certificate._replace(bare=True) if self.certified == TRIES else certificate
 
 
 class Holding:

@@ -11,9 +11,16 @@ from umbel import handlers
 from umbel.app import Umbel
 from umbel.attempt import Ended, attempt, told
 from umbel.declared import Declared
-from umbel.errors import ConfigurationError, NotRegistered, TimeLimitExceeded, WireError, WorkerLostError
+from umbel.errors import (
+    ConfigurationError,
+    NotRegistered,
+    TaskRevokedError,
+    TimeLimitExceeded,
+    WireError,
+    WorkerLostError,
+)
 from umbel.handlers import Call
-from umbel.model import NO_LINKS, Delivery, Failed, Message, Outcome, Revoked, Succeeded, dead
+from umbel.model import ACK, NO_LINKS, Delivery, Failed, Message, Outcome, Revoked, State, Succeeded, dead
 from umbel.progress.flusher import Flusher
 from umbel.request import Request
 from umbel.signals import task_received, task_rejected, task_unknown
@@ -192,16 +199,35 @@ class Journey:
                 protection=self._protection,
                 fresh=False,  # it was when it was first handed out
             )
-            task = self._app.tasks[message.task]
-        except (WireError, NotRegistered) as error:
+        except WireError as error:
             return self._settler.undecodable(number, delivery, error)
+        try:
+            task = self._app.tasks[message.task]
+        except NotRegistered as error:
+            return self._unknown_ended(number, delivery, message, outcome, error)
         request = Request(message, delivery, hostname=self._hostname)
-        await told(task, request, message, outcome, self._call)
+        if not certificate.bare:
+            await told(task, request, message, outcome, self._call)
         timed_out, sequel = certificate.kind == TIMED_OUT, NOTHING
         bury = reason if certificate.bury else None
         if message.links is not NO_LINKS:
-            outcome, sequel = await self._following.after(task, request, message, outcome, timed_out=timed_out)
+            outcome, sequel = await self._following.after(
+                task, request, message, outcome, timed_out=timed_out, bare=certificate.bare
+            )
         report = self._settler.settle(
             number, task, request, outcome, 0.0, bury=bury, timed_out=timed_out, sequel=sequel
         )
         return self._noted(report, task, request, outcome)
+
+    def _unknown_ended(
+        self, number: int, delivery: Delivery, message: Message, outcome: Outcome, error: NotRegistered
+    ) -> Report:
+        """The end of a task that this worker does not have: REVOKED if it was, else a dead letter."""
+        if not isinstance(outcome, Revoked):
+            self._following.leave_out(message, error)
+            return self._settler.undecodable(number, delivery, error)
+        logger.warning("Task %s[%s] revoked: %s", message.task, message.id, outcome.reason)
+        revoked = TaskRevokedError(outcome.reason)
+        bury = self._following.leave_out(message, revoked, State.REVOKED)
+        record = self._settler.plain(delivery.envelope, revoked, State.REVOKED)
+        return Report(number, dead(bury) if bury else ACK, record)

@@ -154,10 +154,10 @@ class Settler:
             message = self._redaction.of(message, self._app.parameters_of(message.task))
         return route, task_v2.encode(message, form, protection=self._protection)
 
-    def left_out(self, waiting: Waiting, message: Message, state: State, error: BaseException) -> None:
-        """Record that a task which would have followed ``message`` never runs."""
-        if not self._keeps_results or current.recorder is None:
-            return
+    def left_out(self, waiting: Waiting, message: Message, state: State, error: BaseException) -> SealedRecord | None:
+        """The record of a task that would have followed ``message`` and never runs; None where no results are kept."""
+        if not self._keeps_results:
+            return None
         now = self._clock.now()
         record = Record(
             id=waiting.id,
@@ -170,7 +170,7 @@ class Settler:
             life=message.marks.get(LIFE, 0),
             reply_to=waiting.reply_to,
         )
-        current.recorder(self._seal(record, now))
+        return self._seal(record, now)
 
     def _again(self, task: Declared, request: Request, outcome: Retried) -> tuple[Route, Envelope]:
         message, delivery = outcome.message, request.delivery

@@ -37,8 +37,13 @@ _OWN: dict[str, dict[str, _Adapter]] = {
     },
     BACKEND_GROUP: {
         "memory": _Adapter("umbel.backends.memory:MemoryBackend"),
+        "redis": _Adapter("umbel.backends.redis:RedisBackend", "redis"),
+        "redis+socket": _Adapter("umbel.backends.redis:RedisBackend", "redis"),
+        "rediss": _Adapter("umbel.backends.redis:RedisBackend", "redis"),
         "rpc": _Adapter("umbel.backends.rpc:RpcBackend", "amqp"),
         "sqlite": _Adapter("umbel.backends.sqlite:SqliteBackend"),
+        "valkey": _Adapter("umbel.backends.redis:RedisBackend", "redis"),
+        "valkeys": _Adapter("umbel.backends.redis:RedisBackend", "redis"),
     },
 }
 """Looked at before any entry point: reading those costs milliseconds, and a source checkout has none."""

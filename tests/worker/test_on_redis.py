@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.worker.process import Shop, wait_until
-from tools.rabbitmq import free_port
+from tools.rabbitmq import RabbitMQ, free_port
 from tools.redis_server import RedisServer
-from umbel.errors import NotRegistered, WorkerLostError
+from umbel.errors import NotRegistered, TaskRevokedError, WorkerLostError
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -24,9 +24,8 @@ def queue() -> str:
 
 @pytest.fixture
 def shop(tmp_path: Path, redis: RedisServer, queue: str) -> Iterator[Shop]:
-    """Tasks and workers on a queue of their own, results in a file."""
-    made = Shop(tmp_path, redis.url, f"sqlite:///{tmp_path}/results.db")
-    made.environ["UMBEL_TASK_DEFAULT_QUEUE"] = made.app.conf.task_default_queue = queue
+    """Tasks and workers on keys of their own."""
+    made = Shop(tmp_path, f"{redis.url}?global_keyprefix={queue}:")
     yield made
     made.close()
 
@@ -106,7 +105,7 @@ def test_one_signal_lets_running_tasks_end_and_gives_the_rest_back(shop: Shop) -
 
 
 def test_a_worker_waits_for_a_server_that_is_not_there_and_gives_up(tmp_path: Path) -> None:
-    shop = Shop(tmp_path, f"redis://:hidden@127.0.0.1:{free_port()}/0", f"sqlite:///{tmp_path}/results.db")
+    shop = Shop(tmp_path, f"redis://:hidden@127.0.0.1:{free_port()}/0")
     worker = shop.worker("-c", "1", "--set", "broker_connection_max_retries=2", ready=False)
     assert worker.wait() == 1
     text = worker.text()
@@ -119,7 +118,7 @@ def test_a_refused_login_ends_a_worker_at_once(tmp_path: Path) -> None:
     server = RedisServer(tmp_path / "server", "--requirepass", "right")
     server.start()
     try:
-        shop = Shop(tmp_path, server.url.replace("redis://", "redis://:hidden@"), f"sqlite:///{tmp_path}/results.db")
+        shop = Shop(tmp_path, server.url.replace("redis://", "redis://:hidden@"))
         worker = shop.worker("-c", "1", ready=False)
         assert worker.wait() == 1
         assert "login refused: the user or the password is wrong" in worker.text()
@@ -133,7 +132,7 @@ def test_a_server_that_is_killed_and_started_again_loses_nothing(tmp_path: Path)
     server = RedisServer(tmp_path / "server", "--appendfsync", "always")
     server.start()
     (tmp_path / "shop").mkdir()
-    shop = Shop(tmp_path / "shop", server.url, f"sqlite:///{tmp_path}/results.db")
+    shop = Shop(tmp_path / "shop", server.url)
     try:
         worker = shop.worker("-c", "2")
         before = [shop.send("add", n, 0) for n in range(50)]
@@ -150,3 +149,26 @@ def test_a_server_that_is_killed_and_started_again_loses_nothing(tmp_path: Path)
     finally:
         shop.close()
         server.close()
+
+
+def test_results_may_be_kept_beside_rabbitmq(
+    tmp_path: Path, rabbitmq: RabbitMQ, redis: RedisServer, queue: str
+) -> None:
+    shop = Shop(tmp_path, rabbitmq.url, f"{redis.url}?global_keyprefix={queue}:")
+    shop.environ["UMBEL_TASK_DEFAULT_QUEUE"] = shop.app.conf.task_default_queue = queue
+    try:
+        worker = shop.worker("-c", "2")
+        results = [shop.send("add", n, n) for n in range(50)]
+        assert [shop.get(result) for result in results] == [2 * n for n in range(50)]
+        held = shop.send("hold", "a")
+        revoked = shop.send("add", 1, 1, countdown=3)
+        shop.wait_for_note("start a")
+        revoked.revoke()
+        worker.kill_tree()
+        shop.go()
+        shop.worker("-c", "2")
+        assert shop.get(held) == "a"
+        with pytest.raises(TaskRevokedError):
+            shop.get(revoked)
+    finally:
+        shop.close()

@@ -16,6 +16,9 @@ KEY_SEPARATOR = "\x06\x16"
 PRIORITY_STEPS = (0, 3, 6, 9)
 """The priorities that have a list of their own in Redis, 0 the most urgent."""
 
+RECORD = "celery-task-meta-"
+"""Before the id of a task: the key of its record in Redis, and the channel on which it is told."""
+
 BINDINGS = "_kombu.binding."
 """Before the name of an exchange: the key of the set of its queues in Redis."""
 

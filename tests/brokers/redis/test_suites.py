@@ -9,12 +9,16 @@ import pytest
 
 from tests.brokers.redis.bare import BareBroker, OnRedis
 from tools.redis_server import RedisServer
+from umbel.backends.redis import RedisBackend
+from umbel.brokers.redis import RedisBroker
 from umbel.model import ACK, Route
-from umbel.ports import Broker
+from umbel.ports import Broker, ResultBackend
 from umbel.testing.conformance.broker import BrokerConformance
 from umbel.testing.conformance.consumer import ConsumerConformance
 from umbel.testing.conformance.dead_letters import BurialBroker, DeadLettersConformance
 from umbel.testing.conformance.harness import listening, settle_all, take
+from umbel.testing.conformance.keeping import KeepingConformance
+from umbel.testing.conformance.marks import MarksAdapter, MarksConformance
 from umbel.testing.conformance.queues import QueuesConformance
 
 pytestmark = pytest.mark.server
@@ -54,3 +58,25 @@ class TestDeadLettersOfRedis(OnRedis, DeadLettersConformance):
     def make_forgetful(self, redis: RedisServer, tmp_path: Path) -> Callable[[], BurialBroker]:
         url = redis.url.replace("/0", f"/0?global_keyprefix={tmp_path.name}")
         return lambda: BareBroker(url, {"dead_letter_expires": 0.5})
+
+
+class TestKeepingOnRedis(OnRedis, KeepingConformance):
+    @pytest.fixture
+    def make_backend(self, redis: RedisServer) -> Callable[[], ResultBackend]:
+        return lambda: RedisBackend(redis.url, {})
+
+    @pytest.fixture
+    def stranger(self, redis: RedisServer) -> ResultBackend:
+        return RedisBackend(redis.url.replace("/0", "/1"), {})
+
+
+class TestMarksOfRedisBroker(MarksConformance):
+    @pytest.fixture
+    def make_marks(self, redis: RedisServer) -> Callable[[], MarksAdapter]:
+        return lambda: RedisBroker(redis.url)
+
+
+class TestMarksOfRedisBackend(MarksConformance):
+    @pytest.fixture
+    def make_marks(self, redis: RedisServer) -> Callable[[], MarksAdapter]:
+        return lambda: RedisBackend(redis.url)

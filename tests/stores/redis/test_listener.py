@@ -72,9 +72,7 @@ async def test_everybody_hears_what_is_published_after_the_begin(listener: Liste
     await other.hears(b"other")
 
 
-async def test_who_leaves_hears_nothing_more_and_the_last_takes_the_connection(
-    listener: Listener, link: Link, channel: str
-) -> None:
+async def test_who_leaves_hears_nothing_more(listener: Listener, link: Link, channel: str) -> None:
     one, two = Heard(), Heard()
     await listener.follow([channel, f"{channel}.b"], one)
     await listener.follow([channel], two)
@@ -105,6 +103,30 @@ async def test_a_connection_that_is_lost_is_made_again_and_every_ear_is_told(
     await other.hears(None)
     await link.ask("PUBLISH", f"{channel}.b", "after")
     await one.hears(None, b"after")
+
+
+async def test_a_connection_that_nobody_needs_goes_in_time(
+    redis: RedisServer, link: Link, channel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("umbel.stores.redis.listener.LINGERS", 0.05)
+    listener, heard = Listener(addresses(redis.url)), Heard()
+
+    async def connected() -> bool:
+        return bool(await link.ask("CLIENT", "LIST", "TYPE", "pubsub"))
+
+    for _ in range(2):
+        await listener.follow([channel], heard)
+        assert await connected()
+        listener.leave([channel], heard)
+
+        async def gone() -> bool:
+            return not await connected()
+
+        await until(gone)
+    await listener.follow([channel], heard)
+    await asyncio.sleep(0.1)
+    assert await connected()
+    listener.close()
 
 
 async def test_a_thousand_channels_are_heard(listener: Listener, link: Link, channel: str) -> None:

@@ -16,6 +16,7 @@ from umbel.stores.declaring import declared
 from umbel.stores.loops import PerLoop
 from umbel.stores.redis.address import addresses
 from umbel.stores.redis.listener import Listener
+from umbel.stores.redis.marking import OffersMarks
 from umbel.stores.redis.store import RedisStore
 
 DEAD_LETTERS_KEPT = 30 * 86400.0
@@ -30,7 +31,7 @@ class _Line(NamedTuple):
     outlet: Outlet
 
 
-class RedisBroker:
+class RedisBroker(OffersMarks):
     """Messages on the server of ``url``; several URLs, with semicolons between, are tried in turn.
 
     Entering does not connect: the first use does. Each loop has a connection of its own.
@@ -55,6 +56,11 @@ class RedisBroker:
     def keeper(self) -> RedisStore:
         """The store, as this loop has it while the adapter is entered."""
         return self._lines.here.store
+
+    @property
+    def ear(self) -> Listener:
+        """What hears of that which is published, on this loop."""
+        return self._lines.here.listener
 
     async def __aenter__(self) -> Self:
         self._lines.enter()

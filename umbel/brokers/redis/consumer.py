@@ -86,7 +86,7 @@ class RedisConsumer:
 
     def keeps(self, backend: ResultBackend) -> bool:
         """Whether ``backend`` is on this very server, so that a settlement writes its record too."""
-        return False
+        return getattr(backend, "place", None) == self._store.place
 
     def on_lost(self, tell: Callable[[], None]) -> None:
         """See ``ports.Tethered``."""
@@ -270,6 +270,8 @@ class RedisConsumer:
         elif verdict.kind == "dead":
             things.append(self._grave.burial(delivery, claim.step, verdict.reason or "", now))
         things += [self._store.sending(route, envelope, now) for route, envelope in settlement.follow_ups]
+        if settlement.record is not None:
+            things.append(self._store.storing(settlement.record, now))
         return things
 
     # -- the end --------------------------------------------------------------------------------------------------

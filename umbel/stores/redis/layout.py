@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from umbel.wire.names import BINDINGS, KEY_SEPARATOR, PRIORITY_STEPS
+from umbel.wire.names import BINDINGS, KEY_SEPARATOR, PRIORITY_STEPS, RECORD
 
 URGENT = 9
 """The most urgent of umbel's priorities; on the wire it is 0."""
@@ -26,11 +26,23 @@ class Layout:
         self.numbers_of = f"{prefix}umbel.dead.numbers."
         """Before the name of a queue: the same for that queue."""
         self.bindings = f"{prefix}{BINDINGS}"
+        self.marks = [f"{prefix}umbel.marks", f"{prefix}umbel.marks.ends"]
+        """The values of marks, and when each ends; the first is also the channel that tells of changes."""
+        # As in Celery, whose results stand behind another prefix than its messages.
+        self._results = prefix if not prefix or prefix[-1] in ":_-." else f"{prefix}_"
 
     @property
     def held(self) -> list[str]:
         """The keys in which messages stand that were handed out, as scripts take them."""
         return [self.unacked, self.unacked_index, self.claims]
+
+    def record(self, id: str) -> str:
+        """The record of a task; also the channel on which it is told."""
+        return f"{self._results}{RECORD}{id}"
+
+    def side(self, id: str) -> str:
+        """What is known of a record and does not stand in it."""
+        return f"{self._results}umbel.record.{id}"
 
     def lists(self, queue: str) -> list[str]:
         """The lists of a queue, the most urgent first."""

@@ -21,9 +21,12 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _BEAT = 5.0
 """Seconds between two questions whether the server is there."""
 
+LINGERS = 10.0
+"""Seconds for which the connection is kept when nobody listens."""
+
 
 class Listener:
-    """Belongs to a loop. The connection is made for the first who listens, and goes with the last."""
+    """Belongs to a loop. The connection is made for the first who listens, and goes some time after the last."""
 
     def __init__(self, addresses: Sequence[Address]) -> None:
         self._addresses = addresses
@@ -31,45 +34,56 @@ class Listener:
         self._connection: Connection | None = None
         self._service: asyncio.Task[None] | None = None
         self._opening: asyncio.Future[Connection] | None = None
+        self._leaving: asyncio.TimerHandle | None = None
 
     async def follow(self, channels: Iterable[str], ear: Ear) -> None:
         """Return when ``ear`` hears what is published on these; raises ``StoreError`` where that cannot be had now.
 
         When the connection is lost later it is made again, and every ear is told. Who has followed leaves.
         """
-        names = [channel.encode() for channel in channels]
-        for name in names:
-            self._ears.setdefault(name, set()).add(ear)
+        await self.follow_each([(channel, ear) for channel in channels])
+
+    async def follow_each(self, ears: Sequence[tuple[str, Ear]]) -> None:
+        """``follow``, with an ear for each channel."""
+        for channel, ear in ears:
+            self._ears.setdefault(channel.encode(), set()).add(ear)
         try:
-            await self._subscribe(await self._ready(), names)
+            await self._subscribe(await self._ready(), [channel.encode() for channel, _ in ears])
         except BaseException:
-            self._forget(names, ear)
+            self.leave_each(ears)
             raise
 
     def leave(self, channels: Iterable[str], ear: Ear) -> None:
         """End what ``follow`` began."""
-        self._forget([channel.encode() for channel in channels], ear)
+        self.leave_each([(channel, ear) for channel in channels])
+
+    def leave_each(self, ears: Sequence[tuple[str, Ear]]) -> None:
+        """End what ``follow_each`` began. The connection stays for a while, for others who may come."""
+        connection = self._connection
+        for channel, ear in ears:
+            name = channel.encode()
+            known = self._ears.get(name)
+            if known is None:
+                continue
+            known.discard(ear)
+            if not known:
+                del self._ears[name]
+                if connection is not None and not connection.lost.done():
+                    _unheard(connection.ask("UNSUBSCRIBE", name))
+        if not self._ears and connection is not None and self._leaving is None:
+            self._leaving = asyncio.get_running_loop().call_later(LINGERS, self._left)
 
     def close(self) -> None:
         """Let go of everything."""
         self._ears.clear()
-        self._end()
+        self._left()
 
-    def _forget(self, names: Sequence[bytes], ear: Ear) -> None:
-        connection = self._connection
-        for name in names:
-            ears = self._ears.get(name)
-            if ears is None:
-                continue
-            ears.discard(ear)
-            if not ears:
-                del self._ears[name]
-                if self._ears and connection is not None and not connection.lost.done():
-                    _unheard(connection.ask("UNSUBSCRIBE", name))
-        if not self._ears:
-            self._end()
-
-    def _end(self) -> None:
+    def _left(self) -> None:
+        leaving, self._leaving = self._leaving, None
+        if leaving is not None:
+            leaving.cancel()
+        if self._ears:
+            return
         service, self._service = self._service, None
         connection, self._connection = self._connection, None
         if service is not None:
@@ -88,8 +102,10 @@ class Listener:
 
     def _opened(self, opening: asyncio.Future[Connection]) -> None:
         self._opening = None
-        if not opening.cancelled() and opening.exception() is None and self._connection is not opening.result():
-            opening.result().close()  # everybody has left meanwhile
+        if opening.cancelled() or opening.exception() is not None:
+            return
+        if self._connection is not opening.result():  # everybody has left meanwhile
+            opening.result().close()
 
     async def _open(self) -> Connection:
         connection = await connect(self._addresses, PATIENCE)
@@ -119,6 +135,9 @@ class Listener:
                 if not connection.lost.done():
                     _unheard(connection.ask("PING"))
                 continue
+            if not self._ears:
+                self._service = None
+                return
             try:
                 await self._subscribe(await self._ready(), list(self._ears))
             except StoreError as error:

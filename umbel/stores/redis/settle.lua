@@ -11,11 +11,11 @@ local final = {SUCCESS = true, FAILURE = true, REVOKED = true}
 
 -- The state in a record that may be another program's, in any serializer.
 local function state_in(record)
-    local state = string.match(record, '^{"status": ?"([^"]*)"')
+    local state = string.match(record, '^{"status": ?"([^"]*)"') or string.match(record, '\nstatus: (%u+)')
     if state then
         return state
     end
-    local _, at = string.find(record, 'status', 1, true)
+    local _, at = string.find(string.sub(record, 1, 64), 'status', 1, true)
     local near = at and string.sub(record, at, at + 32) or ''
     return string.match(near, 'SUCCESS') or string.match(near, 'FAILURE') or string.match(near, 'REVOKED') or ''
 end

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from umbel.errors import StoreError
-from umbel.model import Envelope, Queue, Route
+from umbel.model import Envelope, Queue, Route, SealedRecord
 from umbel.ports import QueueSize
 from umbel.stores.redis.address import Address
 from umbel.stores.redis.connection import Word
@@ -32,7 +32,7 @@ def parked(step: int, now: float, entry: bytes) -> bytes:
 class RedisStore:
     """The server at ``addresses``, over one connection; ``queues`` are those that the user has declared, by name.
 
-    Two adapters on the same server, database and prefix are on the same store.
+    Two adapters on the same server, database and prefix are on the same store, which ``place`` names.
     """
 
     def __init__(self, addresses: Sequence[Address], queues: Mapping[str, Queue] | None = None) -> None:
@@ -60,6 +60,12 @@ class RedisStore:
         """The command by which clients of others find a queue."""
         queue = self._queues.get(name) or Queue(name)
         return ("SADD", *self.layout.binding(queue.exchange or name, queue.routing_key, name))
+
+    def storing(self, record: SealedRecord, now: float) -> list[Word]:
+        """What the script that settles is told to do for one record."""
+        keys = self.layout.record(record.id), self.layout.side(record.id)
+        lasting = 0 if record.expires is None else max(1, round((record.expires - now) * 1000))
+        return ["S", *keys, record.state, record.payload, lasting, record.life]
 
     async def settle(self, args: Sequence[Word]) -> None:
         """Have the script that settles do this; raises ``StoreError`` for what it could not."""

@@ -32,13 +32,17 @@ class BackendConformance(AdapterSuite):
         async with make_backend() as backend:
             yield backend
 
+    def as_kept(self, record: SealedRecord) -> SealedRecord:
+        """What comes back of a record; override it for a store that does not tell when one expires."""
+        return record
+
     # -- keeping
 
     @pytest.mark.parametrize("payload", [b"", b"\x00\xff", bytes(range(256)), b"x" * 1_000_000], ids=len)
     async def test_a_record_comes_back_as_it_was(self, backend: ResultBackend, payload: bytes) -> None:
         record = SealedRecord(some_id(), "SUCCESS", payload, time.time() + 3600, 3)
         await backend.store([record])
-        assert await backend.load([record.id]) == {record.id: record}
+        assert await backend.load([record.id]) == {record.id: self.as_kept(record)}
 
     async def test_unknown_ids_are_left_out(self, backend: ResultBackend) -> None:
         record = SealedRecord(some_id(), "STARTED", b"")

@@ -1,0 +1,99 @@
+"""Keeps records on a Redis server, in Celery's format and under its keys."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from umbel.clock import SystemClock
+from umbel.model import SealedRecord
+from umbel.stores.bells import LoopBell
+from umbel.stores.loops import PerLoop
+from umbel.stores.redis.address import addresses
+from umbel.stores.redis.listener import Ear, Listener
+from umbel.stores.redis.marking import OffersMarks
+from umbel.stores.redis.records import Records, Watch
+from umbel.stores.redis.store import RedisStore
+
+
+class _Line(NamedTuple):
+    """What one loop has."""
+
+    store: RedisStore
+    records: Records
+    listener: Listener
+
+
+class RedisBackend(OffersMarks):
+    """Records on the server of ``url``; several URLs, with semicolons between, are tried in turn.
+
+    Entering does not connect: the first use does. Each loop has connections of its own. A record and the word to those
+    who wait for it are one step. When a record expires is not told by those that are loaded.
+    """
+
+    def __init__(self, url: str, settings: Any = None) -> None:
+        self._addresses = addresses(url, "result_backend")
+        self.place = RedisStore(self._addresses).place
+        """Names the store, whoever asks."""
+        self.clock = SystemClock()
+        self._lines = PerLoop(self._make_line)
+
+    def _make_line(self) -> _Line:
+        store = RedisStore(self._addresses)
+        return _Line(store, Records(store, self.clock.now), Listener(self._addresses))
+
+    @property
+    def keeper(self) -> RedisStore:
+        """The store, as this loop has it while the adapter is entered."""
+        return self._lines.here.store
+
+    @property
+    def ear(self) -> Listener:
+        """What hears of that which is published, on this loop."""
+        return self._lines.here.listener
+
+    async def __aenter__(self) -> Self:
+        self._lines.enter()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        line = self._lines.leave()
+        if line is not None:
+            line.listener.close()
+            await line.store.link.close()
+
+    async def store(self, records: Sequence[SealedRecord]) -> None:
+        await self._lines.here.records.store(records)
+
+    async def load(self, ids: Sequence[str]) -> Mapping[str, SealedRecord]:
+        return await self._lines.here.records.load(ids)
+
+    async def forget(self, ids: Sequence[str]) -> None:
+        await self._lines.here.records.forget(ids)
+
+    async def watch(self, ids: Sequence[str]) -> AsyncIterator[SealedRecord]:
+        store, records, listener = self._lines.here
+        bell = LoopBell()
+        watch = Watch(ids, bell.ring)
+        for record in watch.news((await records.load(watch.pending)).values()):
+            yield record
+        if not watch.pending:
+            return
+        ears: list[tuple[str, Ear]] = [(store.layout.record(id), watch.ear(id)) for id in watch.pending]
+        try:
+            await listener.follow_each(ears)
+            watch.unsure.update(watch.pending)  # what came between the look and the ears
+            while watch.pending:
+                heard = watch.take()
+                if watch.unsure:
+                    unsure, watch.unsure = watch.unsure, set()
+                    heard += (await records.load(unsure.intersection(watch.pending))).values()
+                for record in watch.news(heard):
+                    yield record
+                if watch.pending and not watch.stirred:
+                    await bell.wait()
+        finally:
+            listener.leave_each(ears)

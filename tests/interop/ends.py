@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,12 +90,20 @@ class Ends:
             "C_FORCE_ROOT": "1",
         }
 
-    def start(self, end: str, *queues: str) -> Program:
-        """Start a worker of one end, on its own queue or on these; it may not be ready yet."""
+    def start(self, end: str, *queues: str, without: Sequence[str] = ()) -> Program:
+        """Start a worker of one end, on its own queue or on these; it may not be ready yet. It has none of the packages
+        ``without``."""
         words = ["-A", "deeds", "worker", "-Q", ",".join(queues or [self.queues[end]]), "-c", "2", "-l", "INFO"]
         if end == "celery":
             words += ["--without-gossip", "--without-mingle", "--without-heartbeat", "-n", f"{uuid.uuid4().hex}@%h"]
-        program = Program(self.folder, end, [self._python[end], "-m", end, *words], self._environ(end))
+        environ = self._environ(end)
+        if without:
+            lacking = self.folder / "lacking"
+            lacking.mkdir(exist_ok=True)
+            for name in without:
+                (lacking / f"{name}.py").write_text(f"raise ImportError('{name} is not installed')\n")
+            environ["PYTHONPATH"] = f"{lacking}{os.pathsep}{environ['PYTHONPATH']}"
+        program = Program(self.folder, end, [self._python[end], "-m", end, *words], environ)
         self._programs.append(program)
         return program
 

@@ -14,6 +14,8 @@ from umbel.errors import TaskRevokedError
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
+COMPRESSIONS = ["gzip", "zlib", "bzip2", "lzma", "xz", "brotli", "zstd", "zstandard"]
+
 
 class TestFromCelery:
     """Celery's client, umbel's worker."""
@@ -42,7 +44,7 @@ echo.apply_async((value,), queue={ends.queues["umbel"]!r}).get(timeout=60) == va
     def test_serializers(self, ends: Ends, serializer: str) -> None:
         assert self.call(ends, "add", "([1], [2.5])", f", serializer={serializer!r}") == [1, 2.5]
 
-    @pytest.mark.parametrize("compression", ["gzip", "zlib", "bzip2", "lzma"])
+    @pytest.mark.parametrize("compression", COMPRESSIONS)
     def test_compressions(self, ends: Ends, compression: str) -> None:
         assert self.call(ends, "add", "('x' * 5000, 'y')", f", compression={compression!r}") == "x" * 5000 + "y"
 
@@ -127,7 +129,7 @@ class TestFromUmbel:
     def test_serializers(self, ends: Ends, serializer: str) -> None:
         assert self.call(ends, "add", [1], [2.5], serializer=serializer) == [1, 2.5]
 
-    @pytest.mark.parametrize("compression", ["gzip", "zlib", "bzip2", "lzma"])
+    @pytest.mark.parametrize("compression", COMPRESSIONS)
     def test_compressions(self, ends: Ends, compression: str) -> None:
         assert self.call(ends, "add", "x" * 5000, "y", compression=compression) == "x" * 5000 + "y"
 

@@ -129,6 +129,30 @@ time.sleep(2.6)
     assert (seen["end"], seen["args"]) == ("umbel", [1])
 
 
+@pytest.mark.parametrize("compression", ["brotli", "zstd"])
+def test_what_a_worker_has_no_package_to_expand_is_kept_for_one_that_has(
+    ends: Ends, name: str, compression: str
+) -> None:
+    worker = ends.start("umbel", name, without=["brotli", "zstandard"])
+    worker.ready()
+    code = f"""
+result = tell.apply_async(({name!r},), queue={name!r}, compression={compression!r})
+error = result.get(timeout=60, propagate=False)
+[result.id, result.state, type(error).__name__, str(error), add.apply_async((1, 2), queue={name!r}).get(timeout=60)]
+"""
+    id, state, kind, told, alive = ends.celery(code)
+    worker.kill()
+    assert (state, kind, alive) == ("FAILURE", "DecodeError", 3)
+    assert told.startswith(f"compression: the compression {compression} needs a package")
+    assert "pip install 'umbel[compression]'" in told
+    (letter,) = [letter for letter in ends.app.dead.list() if letter.id == id]
+    assert letter.reason == f"DecodeError: {told}"
+    other = ends.start("umbel", name)
+    assert ends.app.dead.replay(letter.number) == 1
+    ends.noted(f"tell ['{name}'] umbel")
+    other.kill()
+
+
 @pytest.mark.parametrize(("first", "second"), [("celery", "umbel"), ("umbel", "celery")])
 def test_a_task_whose_worker_is_killed_is_done_by_the_other_kind(
     ends: Ends, name: str, first: str, second: str

@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import drain, importing, many, send, sleeping, standing, trip
+from bench import drain, importing, many, send, sleeping, spinning, standing, trip
 from bench.harness import Answer, Bench
 from bench.peers import PEERS
 from bench.processes import Stuck
@@ -36,6 +36,7 @@ QUESTIONS: dict[str, Callable[[Bench], list[Answer]]] = {
     "trip": trip.ask,
     "standing": standing.ask,
     "sleeping": sleeping.ask,
+    "spinning": spinning.ask,
     "importing": importing.ask,
 }
 ONLY = {"importing": "sqlite"}

@@ -4,8 +4,8 @@
 
 The folder for the peer's files is in ``BENCH_HOME``; ``BENCH_RESULTS`` is ``1`` where results are to be kept,
 ``BENCH_PAUSE`` has the seconds between two looks of a peer that looks at fixed intervals, ``BENCH_TUNING`` what makes
-one variant of a peer differ from another. Where the broker is a server it is at ``BENCH_URL``, and ``BENCH_QUEUE`` is
-the queue to use.
+one variant of a peer differ from another, ``BENCH_SPIN`` the seconds of CPU time that a call takes. Where the broker is
+a server it is at ``BENCH_URL``, and ``BENCH_QUEUE`` is the queue to use.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ PAUSE = float(os.environ.get("BENCH_PAUSE", "0.005"))
 TUNING = os.environ.get("BENCH_TUNING", "")
 URL = os.environ.get("BENCH_URL", "")
 QUEUE = os.environ.get("BENCH_QUEUE", "bench")
+SPIN = float(os.environ.get("BENCH_SPIN", "0"))
 WARM_UP = 50
 NAP = 0.02
 """Seconds that a sleeping task waits."""
@@ -95,6 +96,14 @@ def _forget() -> None:
 
 
 os.register_at_fork(after_in_child=_forget)
+
+
+def spin() -> None:
+    """Be busy for ``SPIN`` seconds of this thread's CPU time."""
+    if SPIN:
+        until = time.thread_time() + SPIN
+        while time.thread_time() < until:
+            pass
 
 
 def tick(calls: int = 1) -> None:

@@ -28,16 +28,20 @@ class Contestant:
     pause: float
     url: str
     """Of the server, or empty."""
+    spin: float
 
     @classmethod
     @contextlib.contextmanager
-    def at_home(cls, module: str, *, results: bool = True, pause: float = 0.005, url: str = "") -> Iterator[Self]:
+    def at_home(
+        cls, module: str, *, results: bool = True, pause: float = 0.005, url: str = "", spin: float = 0.0
+    ) -> Iterator[Self]:
         """A fresh one; everything that it leaves is removed in the end.
 
         ``results``: whether they are kept. ``pause``: seconds between two looks, for those that look at intervals.
+        ``spin``: seconds of CPU time that each call takes.
         """
         with tempfile.TemporaryDirectory(prefix="umbel-bench-") as home:
-            contestant = cls(module, Path(home), results, pause, url)
+            contestant = cls(module, Path(home), results, pause, url, spin)
             yield contestant
             if url:
                 contestant.ask("clear")
@@ -86,6 +90,7 @@ class Contestant:
             "BENCH_TUNING": self.module.partition(":")[2],
             "BENCH_URL": self.url,
             "BENCH_QUEUE": self.home.name,
+            "BENCH_SPIN": str(self.spin),
         }
         return {**plain_environment(), **ours, "UMBEL_HOME": str(self.home), "PYTHONPATH": str(ROOT)}
 

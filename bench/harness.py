@@ -102,10 +102,12 @@ class Bench:
     server: RabbitMQ | None = None
     """What the peers of that broker need to run."""
 
-    def at_home(self, module: str, *, results: bool = True, pause: float = 0.005) -> AbstractContextManager[Contestant]:
+    def at_home(
+        self, module: str, *, results: bool = True, pause: float = 0.005, spin: float = 0.0
+    ) -> AbstractContextManager[Contestant]:
         """``Contestant.at_home`` on this broker."""
         url = "" if self.server is None else self.server.url
-        return Contestant.at_home(module, results=results, pause=pause, url=url)
+        return Contestant.at_home(module, results=results, pause=pause, url=url, spin=spin)
 
     def server_cpu(self) -> float:
         """CPU seconds that the broker's server has spent so far; 0 where there is none."""

@@ -37,6 +37,7 @@ app.conf.update(
 @app.task  # type: ignore[untyped-decorator]
 def echo(number: int) -> int:
     """The function that the questions call."""
+    client.spin()
     client.tick()
     return number
 

@@ -30,6 +30,7 @@ dramatiq.set_broker(broker)
 @dramatiq.actor(queue_name=client.QUEUE)  # type: ignore[untyped-decorator]
 def echo(number: int) -> None:
     """The function that the questions call."""
+    client.spin()
     client.tick()
     if client.RESULTS:
         pipe.answer()

@@ -24,6 +24,7 @@ huey = SqliteHuey(filename=str(DATABASE), results=client.RESULTS, fsync=False)
 
 def echo(number: int) -> int:
     """The function that the questions call."""
+    client.spin()
     return number
 
 

@@ -29,6 +29,7 @@ broker = AioPikaBroker(
 @broker.task  # type: ignore[untyped-decorator]
 async def echo(number: int) -> int:
     """The function that the questions call."""
+    client.spin()
     client.tick()
     if client.RESULTS:
         pipe.answer()

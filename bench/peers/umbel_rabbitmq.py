@@ -28,6 +28,7 @@ app = Umbel(
 @app.task
 def echo(number: int) -> int:
     """The function that the questions call."""
+    client.spin()
     client.tick()
     return number
 

@@ -20,6 +20,7 @@ app = Umbel("bench", broker=f"sqlite:///{DATABASE}", task_ignore_result=not clie
 @app.task
 def echo(number: int) -> int:
     """The function that the questions call."""
+    client.spin()
     return number
 
 

@@ -57,6 +57,7 @@ def test_every_question_can_be_asked(root: Path, tmp_path: Path, interpreter: Ca
         "round trip, p50",
         "CPU, idle",
         "sleeping, share of the ideal",
+        "spinning, share of the ideal",
     } <= set(asked)
     assert list(tmp_path.iterdir()) == [file]
 

@@ -187,3 +187,19 @@ def test_a_connection_that_is_closed_one_way_is_made_again(
     enter(ledger.account(1))
     ledger.check()
     assert worker.process.poll() is None
+
+
+def test_a_worker_whose_login_is_refused_for_a_while_goes_on(
+    make_site: Callable[..., Abroad], proxy: Proxy, rabbitmq: RabbitMQ
+) -> None:
+    site = make_site()
+    worker = site.worker("-c", "1")
+    assert site.get(site.app.send_task("poison.answer")) == 42
+    rabbitmq.control("change_password", "guest", "another")
+    try:
+        proxy.cut()
+        worker.wait_for_line("login refused")
+    finally:
+        rabbitmq.control("change_password", "guest", "guest")
+    assert site.get(site.app.send_task("poison.answer")) == 42
+    assert worker.process.poll() is None

@@ -174,12 +174,11 @@ class AmqpConsumer:
                     return
                 ended = self._channel.ended if self._channel is not None else None
                 logger.warning("The claim on %s was lost and is made again: %s", ", ".join(self._queues), ended)
-            except StoreRefused as error:
-                self._fail(error)
-                return
             except StoreError as error:
                 tries += 1
-                if self._retries is not None and tries > self._retries:
+                # what was let in before may be again: a server that starts refuses for a moment
+                never = isinstance(error, StoreRefused) and not self._generation
+                if never or (self._retries is not None and tries > self._retries):
                     self._fail(error)
                     return
                 logger.error("No claim on %s, tried again in %.1f s: %s", ", ".join(self._queues), pause, error)

@@ -84,12 +84,14 @@ class Connection(asyncio.Protocol):
         self._gone.set()
         if self._closing:
             self._end(None)
-        elif isinstance(exc, ssl.SSLError) and not self._opened.done():
+        elif isinstance(exc, ssl.SSLError) and not isinstance(exc, ssl.SSLEOFError) and not self._opened.done():
             # A server that wants another certificate says so after its own part of the handshake.
             self._end(StoreRefused(f"{self.address}: no TLS connection: {exc.reason or exc}"))
         elif not self._opened.done() and self.server:
-            # An old server says nothing when it refuses a login: it hangs up.
-            self._end(StoreRefused(f"{self.address}: the server hung up while {self.address.user!r} logged in"))
+            # A server that does not say that it would tell when it refuses a login may refuse it so.
+            told = "authentication_failure_close" in self.server.get("capabilities", {})
+            kind = StoreUnreachable if told or exc is not None else StoreRefused
+            self._end(kind(f"{self.address}: the server hung up while {self.address.user!r} logged in"))
         else:
             why = f": {exc}" if exc is not None else ": the server hung up"
             self._end(StoreUnreachable(f"{self.address}: the connection was lost{why}"))

@@ -50,6 +50,8 @@ async def _connect(address: Address) -> Connection:
         raise StoreUnreachable(f"{address}: no answer within {address.connect_timeout:g} s") from None
     except ssl.SSLCertVerificationError as error:
         raise StoreRefused(f"{address}: its certificate is not trusted: {error.verify_message}") from error
+    except ssl.SSLEOFError as error:
+        raise StoreUnreachable(f"{address}: the connection was lost while it was made") from error
     except ssl.SSLError as error:
         raise StoreRefused(f"{address}: no TLS connection: {error.reason or error}") from error
     except socket.gaierror as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 
@@ -79,6 +80,26 @@ class TestLostConnections:
             await until(is_buried)
         assert len(ear.deliveries) == 4
         assert await broker.size(queue) == 1
+
+    async def test_what_goes_back_comes_back_when_its_claim_is_lost_in_the_middle_of_settling(
+        self, broker: AmqpBroker, queue: str
+    ) -> None:
+        await broker.publish(to(queue, [letter(b"1"), letter(b"2")]))
+        consumer = await broker.consume([queue], 10)
+        async with listening(consumer) as ear:
+            first, second = await ear.hears(2)
+            settling = asyncio.create_task(
+                consumer.settle([Settlement(first, dead("why")), Settlement(second, REQUEUE)])
+            )
+            await asyncio.sleep(0)  # the dead letter is on its way, and nothing confirms it yet
+            assert not settling.done()
+            await cut(consumer)
+            await settling
+            (again,) = (await ear.hears(3))[2:]
+            assert (again.envelope, again.redelivered) == (second.envelope, True)
+            await settle_all(consumer, [again], ACK)
+        assert len(ear.deliveries) == 3
+        assert await broker.size(queue) == 0
 
     async def test_a_copy_of_what_is_held_is_settled_with_it(self, broker: AmqpBroker, queue: str) -> None:
         envelope = letter()

@@ -318,8 +318,9 @@ class AmqpConsumer:
             claim = self._claims.get(receipt)
             if claim is None:
                 continue
-            if claim.lost:
-                self._claims.ended_lost(settlement._replace(follow_ups=(), verdict=ACK))
+            if claim.lost:  # and what was to go back has gone back
+                verdict = settlement.verdict if settlement.verdict.kind in BACK else ACK
+                self._claims.ended_lost(settlement._replace(follow_ups=(), verdict=verdict))
                 continue
             self._claims.settled(receipt)
             if claim.tag is not None:

@@ -119,6 +119,13 @@ def test_a_runner_is_replaced_after_so_many_tasks(shop: Shop, pool: str) -> None
     assert sorted(pids.count(pid) for pid in set(pids)) == [3, 3, 3]
 
 
+def test_runners_that_were_replaced_leave_no_files(shop: Shop) -> None:
+    shop.worker("-c", "1", "--set", "worker_max_tasks_per_child=1")
+    pids = [shop.get(shop.send("pid")) for _ in range(4)]
+    wait_until(lambda: len(list((shop.folder / "umbel.db-nodes").iterdir())) == 2, "the node's file and a runner's")
+    assert len(set(pids)) == 4
+
+
 def test_a_runner_that_has_swollen_is_replaced_after_its_task(shop: Shop) -> None:
     shop.worker("-c", "1", "--set", "worker_max_memory_per_child=150000")
     small = shop.get(shop.send("swells", 1))

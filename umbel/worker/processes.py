@@ -15,7 +15,7 @@ from umbel.worker.fleet import Fleet
 from umbel.worker.holding import Certificate
 from umbel.worker.launch import Launcher, Start, kill_group
 from umbel.worker.plan import Plan
-from umbel.worker.runner import RunnerSetup
+from umbel.worker.runner import RunnerSetup, drop_lifeline
 from umbel.worker.runners import Habit, Runner
 
 _DRAIN = 1.0
@@ -143,6 +143,7 @@ class Processes:
         if known is None:
             return
         runner, status = known
+        drop_lifeline(runner.lifeline)
         if not status.done():
             status.set_result(code)
         self._later(self._drained(runner))

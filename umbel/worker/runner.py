@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import os
@@ -182,6 +183,13 @@ def hold_lifeline(path: str) -> int | None:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     fcntl.lockf(fd, fcntl.LOCK_EX)
     return fd
+
+
+def drop_lifeline(path: str) -> None:
+    """Remove the file of a runner that has ended, and with it its lock."""
+    if path:
+        with contextlib.suppress(OSError):  # one that is left is removed with its node's
+            os.unlink(path)
 
 
 def end_process(code: int = 0) -> None:

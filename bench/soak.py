@@ -41,6 +41,10 @@ LARGEST_LOG = 192.0
 """Megabytes: the node moves the log at 64, whoever writes at 128, and both go on writing meanwhile."""
 
 
+CHECKPOINTING = {"files": 1, "descriptors": 3}
+"""What a node takes for good when the log has first to be moved into the file: a lock and a connection."""
+
+
 class Sample(NamedTuple):
     """What there is at one moment; ``memory`` and ``log`` are in megabytes, ``log`` that of the database."""
 
@@ -53,6 +57,8 @@ class Sample(NamedTuple):
     marks: int
     files: int
     descriptors: int
+    checkpointing: bool
+    """Whether the log has ever been moved."""
 
 
 class Soak:
@@ -77,6 +83,7 @@ class Soak:
 
     def sample(self) -> Sample:
         """Take a look, and keep it."""
+        files = os.listdir(f"{self._path}-nodes")
         taken = Sample(
             seconds=time.monotonic() - self._began,
             done=self._sent - self.count("messages"),
@@ -85,8 +92,9 @@ class Soak:
             results=self.count("results"),
             nodes=self.count("nodes"),
             marks=self.count("marks"),
-            files=len(os.listdir(f"{self._path}-nodes")),
+            files=len(files),
             descriptors=len(os.listdir(f"/proc/{self._tree.pids()[0]}/fd")),
+            checkpointing="checkpoint" in files,
         )
         self.samples.append(taken)
         return taken
@@ -155,7 +163,8 @@ def complaints(samples: Sequence[Sample], left: int, growth_allowed: float) -> I
         yield f"the database's log grew to {largest:.0f} MB, at most {LARGEST_LOG:.0f} are right"
     for what in ("nodes", "marks", "files", "descriptors"):
         first, last = getattr(half[0], what), getattr(half[-1], what)
-        if last > first:
+        once = CHECKPOINTING.get(what, 0) if half[-1].checkpointing and not half[0].checkpointing else 0
+        if last > first + once:
             yield f"{what}: {first} in the middle, {last} at the end"
 
 

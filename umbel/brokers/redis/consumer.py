@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from typing import Any
 
@@ -15,7 +16,6 @@ from umbel.brokers.redis.grave import Grave
 from umbel.brokers.redis.leases import Leases
 from umbel.clock import Clock
 from umbel.errors import StoreError, StoreRefused
-from umbel.ids import new_id
 from umbel.model import RETURN, Delivery, Envelope, Settlement, later
 from umbel.ports import ResultBackend
 from umbel.stores.redis.connection import Word
@@ -62,7 +62,7 @@ class RedisConsumer:
         self._retries = retries
         self._grave = grave
         self._clock = clock
-        self._owner = new_id()
+        self._owner = secrets.token_hex(8)
         self._number = 0
         self._claims = Claims()
         self._waiting: list[Delivery] = []

@@ -46,7 +46,7 @@ class Outlet:
                     error, failed = failed, None
                     raise error
                 self._bind(await store.link.connection(), messages)
-                await store.settle(self._words(messages))
+                await self._write(messages)
                 return
             except StoreUnreachable as why:
                 if why.doubtful and not doubtful:
@@ -65,20 +65,30 @@ class Outlet:
         if connection is None or not messages or not connection.takes_more:
             return _Posting(self, messages, then).begin()
         self._bind(connection, messages)
-        words = self._words(messages)
-        plain = len(messages) == 1 and words[3] == "L"
-        if plain:
-            answer = connection.ask("LPUSH", *words[4:])
+        things = self._things(messages)
+        if (pushing := _pushing(things)) is not None:
+            answer = connection.ask(*pushing)
         else:
-            answer = connection.ask("EVALSHA", SETTLE.digest, 3, *self._store.layout.held, *words)
+            answer = connection.ask("EVALSHA", SETTLE.digest, 3, *self._store.layout.held, *_instead_of_nothing(things))
         posting = _Posting(self, messages, then)
         answer.add_done_callback(posting.answered)
         return posting.withdraw
 
-    def _words(self, messages: Messages) -> list[Word]:
-        """What the script that settles is told: all of them, with no delivery in whose place they come."""
-        count, things = self._store.things(messages, self._clock.now())
-        return [0, "", count, *things]
+    async def _write(self, messages: Messages) -> None:
+        store, things = self._store, self._things(messages)
+        pushing = _pushing(things)
+        if pushing is not None:
+            try:
+                await store.link.ask(*pushing)
+            except StoreError as error:
+                raise await store.explained(error, {route.queue for route, _ in messages}) from error
+        else:
+            await store.settle(_instead_of_nothing(things))
+
+    def _things(self, messages: Messages) -> list[list[Word]]:
+        """What the script that settles would be told to do."""
+        now = self._clock.now()
+        return [self._store.sending(route, envelope, now) for route, envelope in messages]
 
     def _bind(self, connection: Connection, messages: Messages) -> None:
         """Have clients of others find the queues, as they would have made them; nobody waits for it."""
@@ -89,6 +99,19 @@ class Outlet:
             if route.queue not in known:
                 known.add(route.queue)
                 connection.ask(*self._store.binding(route.queue)).add_done_callback(_unheard)
+
+
+def _pushing(things: list[list[Word]]) -> list[Word] | None:
+    """The command that does these, where one does: messages that are ready, all for one list."""
+    first = things[0]
+    if any(thing[0] != "L" or thing[1] != first[1] for thing in things):
+        return None
+    return ["LPUSH", first[1], *(thing[2] for thing in things)]
+
+
+def _instead_of_nothing(things: list[list[Word]]) -> list[Word]:
+    """What the script that settles is told: all of these in one step, in the place of no delivery."""
+    return [0, "", len(things), *(word for thing in things for word in thing)]
 
 
 def _unheard(answer: asyncio.Future[object]) -> None:

@@ -60,13 +60,13 @@ end
 
 for step = 0, steps - 1 do
     for q = 0, queues - 1 do
-        -- One message first, which may be large, then a few at a time: what is read is held twice.
+        -- One message first, which may be large, then more at a time if they are not: what is read is held twice.
         local most = 1
         while got < want and room > 0 do
             if take(KEYS[5 + q * (steps + 1) + step], q, step, math.min(most, want - got)) < most then
                 break
             end
-            most = 8
+            most = math.min(4 * most, 32)
         end
     end
 end

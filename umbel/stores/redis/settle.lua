@@ -21,8 +21,7 @@ local function state_in(record)
 end
 
 -- side says of a record what its bytes do not: its life, and its state if that cannot be read.
-local function store(key, side, state, payload, lasting, life)
-    local old = redis.call('GET', key)
+local function store(old, key, side, state, payload, lasting, life)
     if old then
         local before, was = string.match(redis.call('GET', side) or '', '^(%d+) ?(.*)$')
         before = tonumber(before or 0)
@@ -91,7 +90,9 @@ local function misfit(key, wanted)
     return is ~= wanted and is ~= 'none' and {key, 'is a ' .. is .. ' and should be a ' .. wanted}
 end
 
--- Of each thing: how many arguments it has; what would be wrong with doing it; doing it. Both are told their place.
+local olds = {}
+-- Of each thing: how many arguments it has; what would be wrong with doing it, after which it cannot fail; doing it. Both
+-- are told their place.
 local things = {
     L = {2, function(at) return misfit(ARGV[at], 'list') end, function(at)
         redis.call('LPUSH', ARGV[at], ARGV[at + 1])
@@ -117,8 +118,12 @@ local things = {
         local most, seconds = tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6])
         bury(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], most, seconds)
     end},
-    S = {6, function(at) return misfit(ARGV[at], 'string') end, function(at)
-        store(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]))
+    S = {6, function(at)
+        local old = redis.pcall('GET', ARGV[at])
+        olds[at] = old
+        return type(old) == 'table' and (misfit(ARGV[at], 'string') or {ARGV[at], old.err})
+    end, function(at)
+        store(olds[at], ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]))
     end},
 }
 
@@ -136,29 +141,29 @@ while count > 0 do
     told[1] = told[1] + redis.call('ZREM', KEYS[3], unpack(tags))
     at, count = at + some, count - some
 end
+-- Whether the claim stood, which it does no more.
+local function let_go(tag)
+    local held = redis.call('HDEL', KEYS[1], tag) == 1
+    redis.call('ZREM', KEYS[2], tag)
+    return redis.call('ZREM', KEYS[3], tag) == 1 and held
+end
+
 while at <= #ARGV do
     local tag, number, start = ARGV[at], tonumber(ARGV[at + 1]), at + 2
-    local mine = tag == '' or (redis.call('ZSCORE', KEYS[3], tag) and redis.call('HEXISTS', KEYS[1], tag) == 1)
     local wrong
     at = start
     for _ = 1, number do
         wrong = wrong or things[ARGV[at]][2](at + 1)
         at = at + 1 + things[ARGV[at]][1]
     end
-    if mine and wrong then
+    if wrong and (tag == '' or (redis.call('ZSCORE', KEYS[3], tag) and redis.call('HEXISTS', KEYS[1], tag) == 1)) then
         told[#told + 1], told[#told + 2], told[#told + 3] = tag, wrong[1], wrong[2]
-    elseif mine then
-        local place = start
+    elseif tag == '' or let_go(tag) then
         for _ = 1, number do
-            things[ARGV[place]][3](place + 1)
-            place = place + 1 + things[ARGV[place]][1]
+            things[ARGV[start]][3](start + 1)
+            start = start + 1 + things[ARGV[start]][1]
         end
         told[1] = told[1] + 1
-    end
-    if not (mine and wrong) and tag ~= '' then
-        redis.call('HDEL', KEYS[1], tag)
-        redis.call('ZREM', KEYS[2], tag)
-        redis.call('ZREM', KEYS[3], tag)
     end
 end
 return told

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from umbel.errors import StoreError
 from umbel.model import Envelope, Queue, Route, SealedRecord
@@ -103,11 +102,6 @@ class RedisStore:
     def _keys(self, queue: str) -> list[str]:
         """The keys of a queue's messages, those that wait for their time last."""
         return [*self.layout.lists(queue), self.layout.due(queue)]
-
-    def things(self, messages: Iterable[tuple[Route, Envelope]], now: float) -> tuple[int, list[Any]]:
-        """How many messages these are, and what the script that settles is told to do for them."""
-        told = [self.sending(route, envelope, now) for route, envelope in messages]
-        return len(told), [word for each in told for word in each]
 
     # -- which queues there are -----------------------------------------------------------------------------------
 

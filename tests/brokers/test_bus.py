@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 
 import pytest
 
 from tools.rabbitmq import RabbitMQ, free_port
+from tools.redis_server import RedisServer
 from umbel.brokers.amqp import AmqpBroker
 from umbel.brokers.memory import MemoryBroker
+from umbel.brokers.redis import RedisBroker
 from umbel.errors import StoreUnreachable
 from umbel.stores.amqp.address import Address
 from umbel.stores.amqp.link import Link
 from umbel.testing.conformance.bus import BusAdapter, BusConformance, command, node_on
 from umbel.testing.conformance.harness import PATIENCE
+from umbel.wire.control import write_answer
 
 
 class TestMemoryBus(BusConformance):
@@ -71,3 +75,64 @@ class TestAmqpBus(BusConformance):
             with pytest.raises(StoreUnreachable):
                 async with broker.bus.inbox():
                     pass
+
+
+@pytest.mark.server
+class TestRedisBus(BusConformance):
+    @pytest.fixture
+    def url(self, redis: RedisServer) -> str:
+        return f"{redis.url}?global_keyprefix={uuid.uuid4().hex}"
+
+    @pytest.fixture
+    def make_broker(self, url: str) -> Callable[[], BusAdapter]:
+        return lambda: RedisBroker(url)
+
+    @pytest.fixture
+    async def broker(self, url: str) -> AsyncIterator[RedisBroker]:
+        async with RedisBroker(url) as made:
+            yield made
+
+    async def test_a_node_whose_connection_was_cut_listens_again_and_says_so(
+        self, broker: RedisBroker, redis: RedisServer
+    ) -> None:
+        async with node_on(broker.bus) as node:
+            redis.command("CLIENT", "KILL", "TYPE", "pubsub")
+            await node.until(lambda: node.lists == [[], []])
+            await broker.bus.send(command(broker.bus, "after"))
+            await node.hears("after")
+
+    async def test_who_asks_is_told_that_the_server_is_gone(self, tmp_path: Path) -> None:
+        server = RedisServer(tmp_path / "server")
+        server.start()
+        try:
+            async with RedisBroker(server.url) as broker:
+                async with broker.bus.inbox() as inbox:
+                    server.kill()
+                    with pytest.raises(StoreUnreachable, match=r"127\.0\.0\.1"):
+                        await inbox.next(PATIENCE)
+                with pytest.raises(StoreUnreachable):
+                    await broker.bus.send(command(broker.bus, "again"))
+                with pytest.raises(StoreUnreachable):
+                    async with broker.bus.inbox():
+                        pass
+        finally:
+            server.close()
+
+    async def test_nothing_is_left_of_those_who_asked(
+        self, broker: RedisBroker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def keys() -> list[bytes]:
+            found: list[bytes] = await broker.keeper.link.ask("KEYS", f"{broker.keeper.layout.prefix}*")
+            return found
+
+        monkeypatch.setattr("umbel.brokers.redis.bus.KEPT", 0)
+        gone = broker.bus.inbox()
+        left = await gone.__aenter__()  # by a process that ends now
+        await broker.bus.reply(left.address, write_answer("n", "t", 1, "kombu"))
+        monkeypatch.undo()
+        async with broker.bus.inbox() as inbox:
+            await broker.bus.reply(inbox.address, write_answer("n", "t", 1, "kombu"))
+            await inbox.next(PATIENCE)
+            assert len(await keys()) == 2
+        assert await keys() == []
+        await gone.__aexit__(None, None, None)

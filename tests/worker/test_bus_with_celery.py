@@ -13,6 +13,7 @@ import pytest
 
 from tests.worker.process import PATIENCE, Shop, wait_until
 from tools.rabbitmq import RabbitMQ
+from tools.redis_server import RedisServer
 from umbel.errors import TaskRevokedError
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
@@ -20,16 +21,16 @@ pytestmark = [pytest.mark.server, pytest.mark.slow]
 CLIENT = """
 import json, sys
 from celery import Celery
-app = Celery("client", broker=sys.argv[1], backend="rpc://")
+app = Celery("client", broker=sys.argv[1], backend=sys.argv[2])
 def ask(method, **arguments):
     return app.control.broadcast(method, arguments=arguments, reply=True, timeout=3, limit=1)
-print(json.dumps(eval(sys.argv[2])))
+print(json.dumps(eval(sys.argv[3])))
 """
 
 SHOP = """
 import os, pathlib, time
 from celery import Celery
-app = Celery("shop", broker=os.environ["UMBEL_BROKER_URL"], backend="rpc://")
+app = Celery("shop", broker=os.environ["UMBEL_BROKER_URL"], backend=os.environ["UMBEL_RESULT_BACKEND"])
 app.conf.task_default_queue = os.environ["UMBEL_TASK_DEFAULT_QUEUE"]
 app.conf.worker_hijack_root_logger = False
 
@@ -53,7 +54,9 @@ class Celery:
 
     def __call__(self, question: str) -> Any:
         """What the client's expression gives."""
-        return json.loads(self.run([self.python, "-c", CLIENT, self.shop.url, question]))
+        return json.loads(
+            self.run([self.python, "-c", CLIENT, self.shop.url, self.shop.environ["UMBEL_RESULT_BACKEND"], question])
+        )
 
     def run(self, words: list[Any]) -> str:
         done = subprocess.run(
@@ -91,8 +94,18 @@ class Celery:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, rabbitmq: RabbitMQ) -> Iterator[Shop]:
-    made = Shop(tmp_path, rabbitmq.url, "rpc://")
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server that remembers nothing which others have revoked."""
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["rabbitmq", "own_redis"])
+def shop(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shop]:
+    server: RabbitMQ | RedisServer = request.getfixturevalue(request.param)
+    made = Shop(tmp_path, server.url, "rpc://" if isinstance(server, RabbitMQ) else server.url)
     made.environ["UMBEL_TASK_DEFAULT_QUEUE"] = made.app.conf.task_default_queue = f"shop-{uuid.uuid4().hex}"
     made.app.conf.worker_state_dir = str(tmp_path / ".umbel")
     yield made

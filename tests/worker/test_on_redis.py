@@ -151,6 +151,25 @@ def test_a_server_that_is_killed_and_started_again_loses_nothing(tmp_path: Path)
         server.close()
 
 
+def test_what_is_taken_back_is_not_run_or_stopped_and_stays_so(shop: Shop) -> None:
+    waiting, delayed = shop.send("add", 1, 1), shop.send("add", 2, 2, countdown=3600)
+    for result in (waiting, delayed):
+        result.revoke()
+        assert result.state == "REVOKED"
+    first = shop.worker("-c", "2")
+    running = shop.send("hold", "a", "never")
+    shop.wait_for_note("start a")
+    running.revoke(terminate=True)
+    with pytest.raises(TaskRevokedError, match="terminated"):
+        shop.get(running)
+    shop.app.revoke("my-own-id")
+    first.kill_tree()
+    shop.worker("-c", "1")
+    with pytest.raises(TaskRevokedError, match="revoked"):
+        shop.get(shop.send("add", 3, 3, task_id="my-own-id"))
+    assert shop.count("add") == 0
+
+
 def test_results_may_be_kept_beside_rabbitmq(
     tmp_path: Path, rabbitmq: RabbitMQ, redis: RedisServer, queue: str
 ) -> None:

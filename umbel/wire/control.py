@@ -140,8 +140,9 @@ def _write(
 def _read(
     envelope: Envelope, accept: frozenset[str], protection: Protection | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    if len(envelope.body) > MAX_BODY:
-        raise DecodeError("body", f"has {len(envelope.body)} bytes, at most {MAX_BODY} are read")
+    size = len(envelope.head) + len(envelope.body)
+    if size > MAX_BODY:
+        raise DecodeError("body", f"has {size} bytes, at most {MAX_BODY} are read")
     letter = unpack(envelope)
     if protection is not None:
         protection.check(letter)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from tools.redis_server import RedisServer
+from umbel.backends.redis import RedisBackend
 from umbel.brokers.redis import RedisBroker
 from umbel.brokers.redis.consumer import RedisConsumer
-from umbel.model import Delivery, Envelope
+from umbel.model import Delivery, Envelope, SealedRecord
 from umbel.ports import Broker, DeadLetter
+from umbel.testing.conformance.withdraw import EXPIRES
 from umbel.wire.kombu import pack
 
 _ADDRESS = re.compile(rb',"priority":\d,"delivery_info":[^\0]*$')
@@ -49,6 +51,26 @@ class BareBroker(RedisBroker):
     async def dead_letters(self, after: int = 0, limit: int = 1000) -> Sequence[DeadLetter]:
         letters = await super().dead_letters(after, limit)
         return [letter._replace(envelope=bare(letter.envelope)) for letter in letters]
+
+    async def withdraw(
+        self, ids: Sequence[str], records_of: Callable[[Envelope], Sequence[SealedRecord] | None]
+    ) -> Sequence[SealedRecord]:
+        return await super().withdraw(ids, lambda envelope: records_of(bare(envelope)))
+
+
+class StampedBackend(RedisBackend):
+    """A backend of which records that a test has made of withdrawn messages say when they expire."""
+
+    async def load(self, ids: Sequence[str]) -> Mapping[str, SealedRecord]:
+        return {id: _stamped(record) for id, record in (await super().load(ids)).items()}
+
+    async def watch(self, ids: Sequence[str]) -> AsyncIterator[SealedRecord]:
+        async for record in super().watch(ids):
+            yield _stamped(record)
+
+
+def _stamped(record: SealedRecord) -> SealedRecord:
+    return record._replace(expires=EXPIRES) if record.payload.startswith(b"revoked ") else record
 
 
 class OnRedis:

@@ -11,6 +11,9 @@ from umbel.stores.redis.link import Link
 from umbel.testing.conformance.harness import Ear
 from umbel.wire.task_v2 import encode
 
+BOUND = {"_kombu.binding.mail", "umbel.queues"}
+"""The keys of a queue that holds nothing."""
+
 
 def call(n: int = 0, **fields: Any) -> Envelope:
     return encode(Message(task="t", id=str(uuid.uuid4()), args=[n], **fields), "kombu")

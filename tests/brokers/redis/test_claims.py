@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.brokers.redis.letters import call, calls, die, ids, keys, overdue
+from tests.brokers.redis.letters import BOUND, call, calls, die, ids, keys, overdue
 from tools.redis_server import RedisServer
 from umbel.brokers.redis import RedisBroker, leases
 from umbel.brokers.redis.consumer import RedisConsumer
@@ -33,7 +33,7 @@ async def test_what_a_dead_node_held_comes_again_marked_and_in_order(
             assert sorted(ids(again)) == sorted(envelope.id for envelope in envelopes)
             assert all(delivery.redelivered for delivery in again)
             await settle_all(ear.consumer, again, ACK)
-    assert await keys(link, f"{queue}:") == {"_kombu.binding.mail"}
+    assert await keys(link, f"{queue}:") == BOUND
 
 
 @pytest.mark.usefixtures("brisk")
@@ -108,7 +108,7 @@ async def test_what_comes_back_to_the_node_that_runs_it_is_the_delivery_that_it_
         assert len(ear.deliveries) == 2
         assert told == []
         await settle_all(ear.consumer, held, ACK)
-    assert await keys(link, f"{queue}:") == {"_kombu.binding.mail"}
+    assert await keys(link, f"{queue}:") == BOUND
 
 
 async def test_what_a_celery_worker_has_put_back_is_not_settled(broker: RedisBroker, link: Link, queue: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.brokers.redis.bare import BareBroker, OnRedis
+from tests.brokers.redis.bare import BareBroker, OnRedis, StampedBackend
 from tools.redis_server import RedisServer
 from umbel.backends.redis import RedisBackend
 from umbel.brokers.redis import RedisBroker
@@ -20,6 +20,7 @@ from umbel.testing.conformance.harness import listening, settle_all, take
 from umbel.testing.conformance.keeping import KeepingConformance
 from umbel.testing.conformance.marks import MarksAdapter, MarksConformance
 from umbel.testing.conformance.queues import QueuesConformance
+from umbel.testing.conformance.withdraw import WithdrawConformance
 
 pytestmark = pytest.mark.server
 
@@ -80,3 +81,9 @@ class TestMarksOfRedisBackend(MarksConformance):
     @pytest.fixture
     def make_marks(self, redis: RedisServer) -> Callable[[], MarksAdapter]:
         return lambda: RedisBackend(redis.url)
+
+
+class TestWithdrawalFromRedis(OnRedis, WithdrawConformance):
+    @pytest.fixture
+    def make_backend(self, redis: RedisServer) -> Callable[[], ResultBackend]:
+        return lambda: StampedBackend(redis.url, {})

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from umbel.brokers.redis.bus import RedisBus
 from umbel.brokers.redis.consumer import RedisConsumer
 from umbel.brokers.redis.grave import Grave
 from umbel.brokers.redis.outlet import Outlet, Told
+from umbel.brokers.redis.withdrawing import withdraw
 from umbel.clock import SystemClock
-from umbel.model import Envelope, Queue, Route
-from umbel.ports import DeadLetter, QueueSize
+from umbel.model import Envelope, Queue, Route, SealedRecord
+from umbel.ports import Bus, DeadLetter, QueueSize
 from umbel.stores.declaring import declared
 from umbel.stores.loops import PerLoop
 from umbel.stores.redis.address import addresses
@@ -45,6 +47,7 @@ class RedisBroker(OffersMarks):
         self._addresses = addresses(url)
         self.clock = SystemClock()
         self._lines = PerLoop(self._make_line)
+        self.bus: Bus = RedisBus(self._addresses, lambda: self._lines.here, self.clock.now)
 
     def _make_line(self) -> _Line:
         settings = self._settings
@@ -77,7 +80,7 @@ class RedisBroker(OffersMarks):
     async def declare(self, queue: Queue) -> None:
         """Have clients of others find the queue; here it needs no making."""
         declared(queue)
-        await self.keeper.link.ask(*self.keeper.binding(queue.name))
+        await self.keeper.link.ask_all(self.keeper.bindings(queue.name))
 
     async def publish(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
         """All of them in one step, or none."""
@@ -100,6 +103,13 @@ class RedisBroker(OffersMarks):
 
     async def queues(self) -> Sequence[QueueSize]:
         return await self.keeper.queues()
+
+    async def withdraw(
+        self, ids: Sequence[str], records_of: Callable[[Envelope], Sequence[SealedRecord] | None]
+    ) -> Sequence[SealedRecord]:
+        """As ``Withdraws.withdraw``: each message in a step of its own. The records are stored on this server; where an
+        app keeps its results elsewhere, its caller stores those that this gives there again."""
+        return await withdraw(self.keeper, ids, records_of, self.clock.now())
 
     # -- dead letters ---------------------------------------------------------------------------------------------
 

@@ -98,7 +98,8 @@ class Outlet:
         for route, _ in messages:
             if route.queue not in known:
                 known.add(route.queue)
-                connection.ask(*self._store.binding(route.queue)).add_done_callback(_unheard)
+                for command in self._store.bindings(route.queue):
+                    connection.ask(*command).add_done_callback(_unheard)
 
 
 def _pushing(things: list[list[Word]]) -> list[Word] | None:

@@ -28,6 +28,10 @@ class Layout:
         self.bindings = f"{prefix}{BINDINGS}"
         self.marks = [f"{prefix}umbel.marks", f"{prefix}umbel.marks.ends"]
         """The values of marks, and when each ends; the first is also the channel that tells of changes."""
+        self.queues = f"{prefix}umbel.queues"
+        """The names of the queues that umbel has sent to or taken from."""
+        self.inboxes = f"{prefix}umbel.inboxes"
+        """Until when answers to those who have asked are kept."""
         # As in Celery, whose results stand behind another prefix than its messages.
         self._results = prefix if not prefix or prefix[-1] in ":_-." else f"{prefix}_"
 
@@ -60,6 +64,10 @@ class Layout:
     def binding(self, exchange: str, routing_key: str, queue: str) -> tuple[str, str]:
         """The set and the member by which clients of others find a queue."""
         return f"{self.bindings}{exchange}", KEY_SEPARATOR.join((routing_key, "", queue))
+
+    def channel(self, db: int, exchange: str) -> str:
+        """What is published for an exchange that hands everything to everybody."""
+        return f"{self.prefix}/{db}.{exchange}"
 
     def types(self, queues: list[str]) -> dict[str, str]:
         """What the keys are that a consumer of these queues uses."""

@@ -23,10 +23,10 @@ _HERE = Path(__file__).parent
 
 
 class Script:
-    """A script by its name, which is that of its file here."""
+    """A script by its name, which is that of its file here; ``begin`` names another that it begins with."""
 
-    def __init__(self, name: str) -> None:
-        self.text = (_HERE / f"{name}.lua").read_bytes()
+    def __init__(self, name: str, begin: str | None = None) -> None:
+        self.text = b"".join((_HERE / f"{each}.lua").read_bytes() for each in (begin, name) if each is not None)
         self.digest = hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
 
 

@@ -6,48 +6,7 @@
 --   P reads now zset score member list: parked if somebody reads the queue who knows how, else in the list
 --   D letters numbers own queue letter most seconds: a dead letter; own is how keys of one queue's numbers begin
 --   S key side state payload milliseconds life: a record
--- Gives how many stood; then tag, key and what was wrong of each that could not be settled: it stands as before.
-local final = {SUCCESS = true, FAILURE = true, REVOKED = true}
-
--- The state in a record that may be another program's, in any serializer.
-local function state_in(record)
-    local state = string.match(record, '^{"status": ?"([^"]*)"') or string.match(record, '\nstatus: (%u+)')
-    if state then
-        return state
-    end
-    local _, at = string.find(string.sub(record, 1, 64), 'status', 1, true)
-    local near = at and string.sub(record, at, at + 32) or ''
-    return string.match(near, 'SUCCESS') or string.match(near, 'FAILURE') or string.match(near, 'REVOKED') or ''
-end
-
--- side says of a record what its bytes do not: its life, and its state if that cannot be read.
-local function store(old, key, side, state, payload, lasting, life)
-    if old then
-        local before, was = string.match(redis.call('GET', side) or '', '^(%d+) ?(.*)$')
-        before = tonumber(before or 0)
-        if not was or was == '' then
-            was = state_in(old)
-        end
-        if life < before or (life == before and final[was]) then
-            return
-        end
-    end
-    local about = state_in(payload) ~= state and life .. ' ' .. state or life > 0 and life
-    if lasting > 0 then
-        redis.call('SET', key, payload, 'PX', lasting)
-    else
-        redis.call('SET', key, payload)
-    end
-    if not about then
-        redis.call('DEL', side)
-    elseif lasting > 0 then
-        redis.call('SET', side, about, 'PX', lasting)
-    else
-        redis.call('SET', side, about)
-    end
-    redis.call('PUBLISH', key, payload)
-end
-
+-- Begins with record.lua. Gives how many stood; then tag, key and what was wrong of each that could not be settled: it stands as before.
 local function bury(letters, numbers, own, queue, letter, most, seconds)
     local clock = redis.call('TIME')
     local count, number = 0, nil

@@ -16,9 +16,12 @@ from umbel.stores.redis.link import Link, Script
 from umbel.wire.kombu import addressed, has_eta
 from umbel.wire.names import KEY_SEPARATOR
 
-SETTLE = Script("settle")
+SETTLE = Script("settle", "record")
 _CLAIMED = Script("claimed")
 _COUNT = Script("count")
+
+PARKED_HEAD = 17
+"""Bytes that stand before the entry of a message that waits for its time."""
 
 _numbers = itertools.count()
 
@@ -55,10 +58,11 @@ class RedisStore:
         # Whoever reads the list must know that it is not yet due; without that it waits for a worker of umbel's.
         return ["P", layout.reads(queue), now, *waiting, place] if has_eta(entry) else ["Z", *waiting]
 
-    def binding(self, name: str) -> tuple[str, ...]:
-        """The command by which clients of others find a queue."""
+    def bindings(self, name: str) -> list[tuple[str, ...]]:
+        """The commands by which others find a queue: clients of Celery's, and those who look for a message."""
         queue = self._queues.get(name) or Queue(name)
-        return ("SADD", *self.layout.binding(queue.exchange or name, queue.routing_key, name))
+        bound = self.layout.binding(queue.exchange or name, queue.routing_key, name)
+        return [("SADD", *bound), ("SADD", self.layout.queues, name)]
 
     def storing(self, record: SealedRecord, now: float) -> list[Word]:
         """What the script that settles is told to do for one record."""
@@ -93,13 +97,13 @@ class RedisStore:
 
     async def size(self, queue: str) -> int:
         """Ready messages and those that wait for their time."""
-        return sum(await self.link.run(_COUNT, self._keys(queue), []))
+        return sum(await self.link.run(_COUNT, self.keys(queue), []))
 
     async def purge(self, queue: str) -> int:
         """Drop what ``size`` counts; gives how many that were."""
-        return sum(await self.link.run(_COUNT, self._keys(queue), ["drop"]))
+        return sum(await self.link.run(_COUNT, self.keys(queue), ["drop"]))
 
-    def _keys(self, queue: str) -> list[str]:
+    def keys(self, queue: str) -> list[str]:
         """The keys of a queue's messages, those that wait for their time last."""
         return [*self.layout.lists(queue), self.layout.due(queue)]
 
@@ -110,7 +114,7 @@ class RedisStore:
         names = sorted(await self._names())
         if not names:
             return []
-        counts = await self.link.run(_COUNT, [key for name in names for key in self._keys(name)], [])
+        counts = await self.link.run(_COUNT, [key for name in names for key in self.keys(name)], [])
         claimed = await self.link.run(_CLAIMED, [self.layout.unacked], [f"{value_of(name)}]" for name in names])
         each = len(counts) // len(names)
         sizes = [
@@ -120,7 +124,7 @@ class RedisStore:
         return [size for size in sizes if any(size[1:])]
 
     async def _names(self) -> set[str]:
-        """The queues that somebody has declared, or has sent to."""
+        """The queues that somebody has declared, or has sent to, Celery's clients among them."""
         link, pattern, cursor = self.link, f"{_escaped(self.layout.bindings)}*", b"0"
         keys: set[bytes] = set()
         while True:

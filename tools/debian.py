@@ -36,6 +36,7 @@ class Need(NamedTuple):
 
 NEEDS = (
     Need("python3-venv", module="ensurepip"),
+    Need("chromium", program="chromium"),
     Need("rabbitmq-server", file="/usr/lib/rabbitmq/bin/rabbitmq-server"),
     Need("redis-server", program="redis-server"),
 )

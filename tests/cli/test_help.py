@@ -123,7 +123,7 @@ def test_the_program_alone_prints_its_help(capsys: pytest.CaptureFixture[str]) -
 def test_an_app_without_a_command_is_a_misuse(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-A", "tasks"]) == 2
 
-    assert "umbel: error: say what to do: worker, dev, shell" in capsys.readouterr().err
+    assert "umbel: error: say what to do: worker, dev, demo, shell" in capsys.readouterr().err
 
 
 def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,7 +139,7 @@ def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         (["list", "task"], "there is no command 'task'; did you mean 'tasks'?\nTry 'umbel list --help'.\n"),
         (
             ["xyz"],
-            "there is no command 'xyz'; there are worker, dev, shell, call, result, list, dead, ",
+            "there is no command 'xyz'; there are worker, dev, demo, shell, call, result, list, dead, ",
         ),
         (["worker", "--concurency", "2"], "--concurrency"),
         (["call", "tasks.add", "--contdown", "2"], "there is no option --contdown; did you mean --countdown?\n"),

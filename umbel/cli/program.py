@@ -14,6 +14,7 @@ from umbel.cli.choice import Choice, app_options, color_of
 from umbel.cli.completion import PROGRAM, answer, completion
 from umbel.cli.config import config
 from umbel.cli.dead import dead
+from umbel.cli.demo import demo
 from umbel.cli.dev import dev
 from umbel.cli.failures import explain
 from umbel.cli.grammar import Group
@@ -53,7 +54,7 @@ def program(context: click.Context) -> None:
     click.echo(context.get_help())
 
 
-for command in (worker, dev, shell, call, result, listing, dead, config, report, completion, revoke, purge):
+for command in (worker, dev, demo, shell, call, result, listing, dead, config, report, completion, revoke, purge):
     program.add_command(command)
 
 

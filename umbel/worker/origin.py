@@ -43,7 +43,7 @@ def origin_of(app: Umbel) -> Origin:
     Raises ``ConfigurationError`` when there is none: another process could not find it.
     """
     for name, module in sorted(sys.modules.items(), key=lambda item: item[0] == "__main__"):
-        if name == "umbel" or name.startswith("umbel."):
+        if name == "umbel" or (name.startswith("umbel.") and name != "umbel.contrib.demo.tasks"):
             continue
         for attribute, value in list(getattr(module, "__dict__", {}).items()):
             if value is app:

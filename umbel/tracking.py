@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from umbel.ports import Marks
+
 MOST_AHEAD = 10_000
 """Messages that stand before one are counted so far."""
 
@@ -57,6 +59,16 @@ class Progress(Protocol):
         changes; its last one always is.
         """
         ...
+
+
+def keeper_of(broker: object, backend: object | None) -> Progress | None:
+    """Where an app's workers write how far tasks are: the broker's store if it is one, which keeps marks too, else the
+    result store, else whatever the broker has to tell others; None for nowhere."""
+    if isinstance(broker, Progress) and isinstance(broker, Marks):
+        return broker
+    if isinstance(backend, Progress):
+        return backend
+    return broker if isinstance(broker, Progress) else None
 
 
 @runtime_checkable

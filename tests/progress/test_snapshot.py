@@ -55,6 +55,13 @@ def test_the_worker_knows_better_than_a_record_that_says_little() -> None:
     assert snapshot("i", None, Record(id="i", state="STARTED")).state == "STARTED"
 
 
+def test_what_a_worker_says_that_tells_nothing_else_is_shown_as_far_as_it_goes() -> None:
+    meta = {"current": 3, "total": 10, "status": "Cooking", "mine": object()}
+    snap = snapshot("i", None, Record(id="i", state="PROGRESS", value=meta))
+    assert (snap.state, snap.current, snap.total, snap.percent, snap.message) == ("PROGRESS", 3, 10, 30.0, "Cooking")
+    assert snapshot("i", None, Record(id="i", state="PROGRESS", value=["odd"])).current is None
+
+
 def test_every_step_of_a_child_gives_another_number() -> None:
     steps = [(0, 0, 0), (0, 0, 1), (0, 0, 2), (1, 0, 1), (1, 1, 0)]
     numbers = [snapshot("i", seen(5, counts, state="PROGRESS"), None).seq for counts in steps]

@@ -14,7 +14,7 @@ from umbel.errors import StoreError, WireError
 from umbel.model import Record
 from umbel.ports import Replies
 from umbel.progress.snapshot import Snapshot, snapshot
-from umbel.tracking import Places, Progress, Seen
+from umbel.tracking import Places, Progress, Seen, keeper_of
 from umbel.wire import results
 from umbel.wiring import App
 
@@ -81,8 +81,9 @@ class Hub:
         if backend is not None:
             await way.entered(backend)
         store = progress_of(app)
-        seen: Mapping[str, Seen] = {} if store is None else await store.read_progress(wanted)
+        # records first: the last note of a task is written before its record, so it is there when that is final
         sealed = {} if backend is None else await backend.load(wanted)
+        seen: Mapping[str, Seen] = {} if store is None else await store.read_progress(wanted)
         records: dict[str, Record] = {}
         for id, each in sealed.items():
             with contextlib.suppress(WireError):  # whoever asks for the result is told why it cannot be read
@@ -232,12 +233,8 @@ def hub_of(app: App) -> Hub:
 
 
 def progress_of(app: App) -> Progress | None:
-    """Where this app's workers write how far tasks are: the broker's store, else the result store, else nowhere."""
-    if isinstance(app.broker, Progress):
-        return app.broker
-    if app.result_url is not None and isinstance(app.backend, Progress):
-        return app.backend
-    return None
+    """Where this app's workers write how far tasks are."""
+    return keeper_of(app.broker, None if app.result_url is None else app.backend)
 
 
 async def watch(app: App, id: str) -> AsyncIterator[Snapshot]:

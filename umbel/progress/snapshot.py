@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from umbel.errors import UserError
 from umbel.model import FINAL_STATES, Record, State
 from umbel.tracking import Seen
-from umbel.wire.notes import public_error, read_note
+from umbel.wire.notes import number_of, public_error, read_note, text_of
 
 VERSION = 1
 """Of the form in which a snapshot travels."""
@@ -94,6 +94,8 @@ def snapshot(
     """What these say together. ``alone``: records are not to be had here, so the worker's word on the end counts."""
     note = None if seen is None else seen.note
     facts = {} if note is None else read_note(note.payload)
+    if note is None and record is not None and record.state == "PROGRESS" and isinstance(record.value, Mapping):
+        facts = _of_meta(record.value)
     state, final = _state(facts, record, alone)
     found: dict[str, Any] = {
         "key": key,
@@ -137,6 +139,17 @@ def _state(facts: Mapping[str, Any], record: Record | None, alone: bool) -> tupl
     if record is not None and record.state not in QUIET_STATES:
         return record.state, False
     return told, False
+
+
+def _of_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """What the meta of a worker says that tells nothing else: one of Celery, or one whose notes are not heard here."""
+    facts: dict[str, Any] = {name: number_of(meta.get(name)) for name in ("current", "total", "percent")}
+    current, total = facts["current"], facts["total"]
+    if facts["percent"] is None and current is not None and total:
+        facts["percent"] = round(100.0 * current / total, 1) if 0 <= current <= total else None
+    for name, told in (("message", meta.get("message") or meta.get("status")), ("unit", meta.get("unit"))):
+        facts[name] = text_of(told) if isinstance(told, str) else None
+    return facts
 
 
 def _seq(seq: int, seen: Seen | None, state: str) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from umbel.errors import StoreError
 from umbel.model import Envelope, Route, SealedRecord, Settlement
 from umbel.ports import Broker, Consumer, KeepsRecords, ResultBackend
-from umbel.tracking import Note, Progress
+from umbel.tracking import Note, keeper_of
 
 logger = logging.getLogger("umbel.worker")
 
@@ -35,10 +35,7 @@ class Settling:
         self._backend = backend
         self.whole = backend is None or (isinstance(consumer, KeepsRecords) and consumer.keeps(backend))
         """Whether a settlement and its record are one step."""
-        self._progress: Progress | None = None
-        for store in (backend, broker):
-            if isinstance(store, Progress):
-                self._progress = store
+        self._progress = keeper_of(broker, backend)
         self._notes: dict[str, Note] = {}
         self._pending: list[Settlement | SealedRecord] = []
         self._loose: list[Pair] = []

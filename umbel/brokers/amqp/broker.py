@@ -10,6 +10,7 @@ from umbel.brokers.amqp.bus import AmqpBus, Mouth
 from umbel.brokers.amqp.cemetery import Cemetery
 from umbel.brokers.amqp.consumer import AmqpConsumer
 from umbel.brokers.amqp.outlet import Outlet, Told
+from umbel.brokers.amqp.progress import AmqpProgress, OffersProgress
 from umbel.brokers.amqp.topology import GONE
 from umbel.clock import SystemClock
 from umbel.model import Envelope, Queue, Route
@@ -32,7 +33,7 @@ class _Line(NamedTuple):
     mouth: Mouth
 
 
-class AmqpBroker:
+class AmqpBroker(OffersProgress):
     """Messages on the server of ``url``; several URLs, with semicolons between, are tried in turn.
 
     Entering does not connect: the first use does. Publishing and consuming have connections of their own, so that a
@@ -48,6 +49,7 @@ class AmqpBroker:
         self.clock = SystemClock()
         self._lines = PerLoop(self._make_line)
         self.bus: Bus = AmqpBus(self._addresses, lambda: self._lines.here.mouth)
+        self.progress = AmqpProgress(self._addresses, lambda: self._lines.here.mouth, settings, self.clock.now)
 
     def _make_line(self) -> _Line:
         link, settings = Link(self._addresses), self._settings

@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import drain, importing, many, send, sleeping, spinning, standing, trip
+from bench import drain, importing, many, send, sleeping, spinning, standing, tracking, trip
 from bench.harness import Answer, Bench
 from bench.peers import PEERS
 from bench.processes import Stuck
@@ -38,8 +38,9 @@ QUESTIONS: dict[str, Callable[[Bench], list[Answer]]] = {
     "sleeping": sleeping.ask,
     "spinning": spinning.ask,
     "importing": importing.ask,
+    "tracking": tracking.ask,
 }
-ONLY = {"importing": "sqlite"}
+ONLY = {"importing": "sqlite", "tracking": "sqlite"}
 """What is no matter of a broker is asked with that one's questions."""
 
 

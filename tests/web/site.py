@@ -9,8 +9,9 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from email.message import Message
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -89,22 +90,22 @@ class Site:
         except OSError:
             return False
 
-    def get(self, path: str, **headers: str) -> tuple[int, Mapping[str, str], bytes]:
+    def get(self, path: str, **headers: str) -> tuple[int, Message, bytes]:
         """Status, headers and body."""
         return self._ask(urllib.request.Request(self.url + path, headers=headers))
 
-    def post(self, path: str, **headers: str) -> tuple[int, Mapping[str, str], bytes]:
+    def post(self, path: str, **headers: str) -> tuple[int, Message, bytes]:
         """The same, by POST, as a script sends it."""
         given = {"Content-Type": "application/json", **headers}
         return self._ask(urllib.request.Request(self.url + path, b"", headers=given))
 
-    def _ask(self, request: urllib.request.Request) -> tuple[int, Mapping[str, str], bytes]:
+    def _ask(self, request: urllib.request.Request) -> tuple[int, Message, bytes]:
         try:
             with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-                return answer.status, dict(answer.headers), answer.read()
+                return answer.status, answer.headers, answer.read()
         except urllib.error.HTTPError as error:
             with error:
-                return error.code, dict(error.headers), error.read()
+                return error.code, error.headers, error.read()
 
     def stream(self, path: str) -> HTTPResponse:
         """An answer that stays open."""

@@ -9,7 +9,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
-from tests.worker.process import PATIENCE, wait_until
+from tests.worker.process import PATIENCE, alive, children, wait_until
 from tools.rabbitmq import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -48,10 +48,15 @@ class Demo:
         wait_until(self._answers, "the demo's page")
 
     def stop(self, kill: bool = False) -> None:
-        """End it; ``kill`` leaves its server no time to say goodbye."""
+        """End it; ``kill`` leaves its server no time to say goodbye. Its worker ends with it."""
         assert self._process is not None
+        below = children(self._process.pid)
         self._process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
         self._process.wait(PATIENCE)
+        if kill:
+            for pid in below:
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not any(map(alive, below)), "the end of the demo's worker")
 
     def _answers(self) -> bool:
         assert self._process is not None

@@ -19,6 +19,8 @@ def run(port: int, say: Callable[[str], None], folder: str | None = None, secret
     """Serve the page on this machine; ``port`` 0 is any. Returns after ctrl-C or SIGTERM, when all of it has ended."""
     import uvicorn
 
+    # the server sends itself what ended it once more: unhandled, that would leave the worker behind
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     with _home(folder) as home:
         os.environ["UMBEL_HOME"] = home
         from umbel.contrib.demo.site import make_site

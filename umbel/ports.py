@@ -193,6 +193,16 @@ class Tethered(Protocol):
         ...
 
 
+@runtime_checkable
+class Admits(Protocol):
+    """An adapter whose server may be set up so that it cannot keep what is promised."""
+
+    async def shortcomings(self) -> Sequence[str]:
+        """One sentence for each promise that the server's settings give up, with what would keep it. Raises
+        ``StoreError``; what the server does not tell is passed over."""
+        ...
+
+
 class Mark(NamedTuple):
     """A small fact with an end: ``expires`` is a unix time in seconds, None only for what somebody drops."""
 

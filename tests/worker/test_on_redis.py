@@ -12,7 +12,7 @@ import pytest
 from tests.worker.process import Shop, wait_until
 from tools.rabbitmq import RabbitMQ, free_port
 from tools.redis_server import RedisServer
-from umbel.errors import NotRegistered, TaskRevokedError, WorkerLostError
+from umbel.errors import NotRegistered, PublishError, TaskRevokedError, WorkerLostError
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -149,6 +149,31 @@ def test_a_server_that_is_killed_and_started_again_loses_nothing(tmp_path: Path)
     finally:
         shop.close()
         server.close()
+
+
+def test_what_other_programs_have_put_into_a_queue_becomes_dead_letters(shop: Shop, redis: RedisServer) -> None:
+    prefix = shop.url.partition("=")[2]
+    shop.worker("-c", "2")
+    strange = ["foreign", "{}", "[1, 2]", '{"body": "", "headers": null, "properties": {}}', "\x01\x7f", '"text"']
+    for entry in strange:
+        redis.command("LPUSH", f"{prefix}celery", entry)
+    assert shop.get(shop.send("add", 1, 1)) == 2
+    wait_until(lambda: len(shop.app.dead.list()) == len(strange))
+    assert all(letter.reason for letter in shop.app.dead.list())
+    assert redis.command("HLEN", f"{prefix}unacked") == "0"
+    assert shop.get(shop.send("add", 2, 2)) == 4
+
+
+def test_a_key_that_is_something_else_is_told_until_it_is_gone(shop: Shop, redis: RedisServer) -> None:
+    prefix = shop.url.partition("=")[2]
+    redis.command("SET", f"{prefix}celery", "text")
+    worker = shop.worker("-c", "1")
+    worker.wait_for_line(f"the key '{prefix}celery' is a string and should be a list")
+    with pytest.raises(PublishError, match="is a string and should be a list"):
+        shop.send("add", 1, 1)
+    redis.command("DEL", f"{prefix}celery")
+    assert shop.get(shop.send("add", 1, 1)) == 2
+    assert "Traceback" not in worker.text()
 
 
 def test_what_is_taken_back_is_not_run_or_stopped_and_stays_so(shop: Shop) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -11,6 +12,7 @@ from umbel.model import SealedRecord
 from umbel.stores.bells import LoopBell
 from umbel.stores.loops import PerLoop
 from umbel.stores.redis.address import addresses
+from umbel.stores.redis.admitting import AdmitsShortcomings
 from umbel.stores.redis.listener import Ear, Listener
 from umbel.stores.redis.marking import OffersMarks
 from umbel.stores.redis.records import Records, Watch
@@ -25,7 +27,7 @@ class _Line(NamedTuple):
     listener: Listener
 
 
-class RedisBackend(OffersMarks):
+class RedisBackend(AdmitsShortcomings, OffersMarks):
     """Records on the server of ``url``; several URLs, with semicolons between, are tried in turn.
 
     Entering does not connect: the first use does. Each loop has connections of its own. A record and the word to those
@@ -78,19 +80,21 @@ class RedisBackend(OffersMarks):
         store, records, listener = self._lines.here
         bell = LoopBell()
         watch = Watch(ids, bell.ring)
-        for record in watch.news((await records.load(watch.pending)).values()):
+        known = await store.link.insist(partial(records.load, watch.pending))
+        for record in watch.news(known.values()):
             yield record
         if not watch.pending:
             return
         ears: list[tuple[str, Ear]] = [(store.layout.record(id), watch.ear(id)) for id in watch.pending]
         try:
-            await listener.follow_each(ears)
+            await store.link.insist(partial(listener.follow_each, ears))
             watch.unsure.update(watch.pending)  # what came between the look and the ears
             while watch.pending:
                 heard = watch.take()
                 if watch.unsure:
                     unsure, watch.unsure = watch.unsure, set()
-                    heard += (await records.load(unsure.intersection(watch.pending))).values()
+                    read = partial(records.load, unsure.intersection(watch.pending))
+                    heard += (await store.link.insist(read)).values()
                 for record in watch.news(heard):
                     yield record
                 if watch.pending and not watch.stirred:

@@ -32,6 +32,7 @@ from umbel.worker.remembering import marks_here
 from umbel.worker.revocations import Order, Revocations
 from umbel.worker.runners import Runner
 from umbel.worker.settling import Settling
+from umbel.worker.shortcomings import warn_of_shortcomings
 from umbel.worker.shutdown import Shutdown
 from umbel.worker.staff import Staff
 from umbel.worker.suspects import Suspects
@@ -91,6 +92,7 @@ class Node:
             for queue in plan.queues:
                 declared = app.queues.find(queue)
                 await insist(partial(broker.declare, declared), app.conf.broker_connection_max_retries)
+            await warn_of_shortcomings((broker, backend))
             self._prefetch = self._pace.prefetch(plan.runners)
             if app.spool is not None:  # what other processes left
                 await stack.enter_async_context(Spooling(app.conf.broker_spool, broker))

@@ -17,6 +17,7 @@ from umbel.ports import Bus, DeadLetter, QueueSize
 from umbel.stores.declaring import declared
 from umbel.stores.loops import PerLoop
 from umbel.stores.redis.address import addresses
+from umbel.stores.redis.admitting import AdmitsShortcomings
 from umbel.stores.redis.listener import Listener
 from umbel.stores.redis.marking import OffersMarks
 from umbel.stores.redis.store import RedisStore
@@ -33,7 +34,7 @@ class _Line(NamedTuple):
     outlet: Outlet
 
 
-class RedisBroker(OffersMarks):
+class RedisBroker(AdmitsShortcomings, OffersMarks):
     """Messages on the server of ``url``; several URLs, with semicolons between, are tried in turn.
 
     Entering does not connect: the first use does. Each loop has a connection of its own.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,8 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._since = 0.0
         """When the last sign of life came, or the oldest question without an answer was asked."""
+        self._heard = False
+        """Whether the server has ever said anything."""
         self._timer: asyncio.TimerHandle | None = None
         self._soon: list[bytes] = []
         """What is written at the end of this turn of the loop."""
@@ -52,6 +55,10 @@ class Connection(asyncio.Protocol):
         self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if isinstance(exc, ssl.SSLError) and not self._heard:
+            # A server that wants another certificate says so after its own part of the handshake.
+            self._end(StoreRefused(f"{self.address}: no TLS connection: {exc.reason or exc}"))
+            return
         why = f": {exc}" if exc is not None else ": the server hung up"
         self._end(StoreUnreachable(f"{self.address}: the connection was lost{why}"))
 
@@ -66,6 +73,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._since = self._loop.time()
+        self._heard = True
         parser = self._parser
         parser.feed(data)
         try:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hiredis import ReplyError
 
@@ -16,9 +16,12 @@ from umbel.stores.redis.connection import Connection, Word
 from umbel.stores.redis.opening import connect
 from umbel.stores.redis.refusals import AWAY, refusal
 
+T = TypeVar("T")
+
 PATIENCE = 15.0
 """Seconds without a sign of life in an answer that is awaited, after which a connection counts as lost."""
 
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _HERE = Path(__file__).parent
 
 
@@ -84,6 +87,18 @@ class Link:
         if isinstance(answer, ReplyError) and str(answer).startswith("NOSCRIPT"):
             answer = await connection.ask("EVAL", script.text, len(keys), *keys, *args)
         return checked(connection, answer)
+
+    async def insist(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What ``ask`` gives, asked again and again while a server that has been there is away."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return await ask()
+            except StoreUnreachable:
+                if not self.worked:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(_LONGEST_PAUSE, 2 * pause)
 
     async def close(self) -> None:
         """Let go of the connection; the next use connects again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from umbel.errors import StoreError
@@ -69,12 +70,13 @@ class OffersMarks:
         store, ear = self.keeper, self.ear
         watch = _Watch(prefix)
         channel = store.layout.marks[0]
-        await ear.follow([channel], watch.hear)
+        await store.link.insist(partial(ear.follow, [channel], watch.hear))
         try:
             while True:
                 if watch.stale:
                     watch.stale = False
-                    sequence, *told = await store.link.run(_READ, store.layout.marks, ["under", prefix])
+                    under = partial(store.link.run, _READ, store.layout.marks, ["under", prefix])
+                    sequence, *told = await store.link.insist(under)
                     yield watch.begin(int(sequence), told)
                 elif watch.news:
                     yield watch.take()

@@ -42,7 +42,8 @@ async def _connect(address: Address, patience: float) -> Connection:
     except TimeoutError:
         if connection is not None:
             connection.close()
-        raise StoreUnreachable(f"{address}: no answer within {address.connect_timeout:g} s") from None
+        hint = ", or not in TLS" if address.tls else ""
+        raise StoreUnreachable(f"{address}: no answer within {address.connect_timeout:g} s{hint}") from None
     except ssl.SSLCertVerificationError as error:
         raise StoreRefused(f"{address}: its certificate is not trusted: {error.verify_message}") from error
     except ssl.SSLError as error:

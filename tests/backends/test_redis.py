@@ -130,7 +130,7 @@ async def test_a_record_is_published_in_the_step_that_stores_it(backend: RedisBa
     await backend.store([sealed("b")])
     await asyncio.sleep(0.05)
     assert await is_heard()
-    listener.close()
+    await listener.close()
 
 
 async def test_what_another_program_stores_and_publishes_is_seen(

@@ -64,7 +64,7 @@ class RedisBackend(AdmitsShortcomings, OffersMarks):
     ) -> None:
         line = self._lines.leave()
         if line is not None:
-            line.listener.close()
+            await line.listener.close()
             await line.store.link.close()
 
     async def store(self, records: Sequence[SealedRecord]) -> None:

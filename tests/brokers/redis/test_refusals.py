@@ -194,7 +194,8 @@ async def test_any_certificate_will_do_where_that_is_asked_for(site: Site) -> No
 
 
 async def test_a_server_that_wants_a_certificate_says_so(site: Site) -> None:
-    with pytest.raises(StoreRefused, match=r"no TLS connection: .*CERTIFICATE_REQUIRED"):
+    # Whether its word comes before the end of the connection is a matter of luck.
+    with pytest.raises(StoreError, match=r"no TLS connection: .*CERTIFICATE_REQUIRED|for want of a certificate"):
         await send(site.url(ssl_ca_certs=site.ca, ssl_certfile=None, ssl_keyfile=None))
 
 

@@ -56,7 +56,7 @@ async def link(redis: RedisServer) -> AsyncIterator[Link]:
 async def listener(redis: RedisServer) -> AsyncIterator[Listener]:
     made = Listener(addresses(redis.url))
     yield made
-    made.close()
+    await made.close()
 
 
 async def test_everybody_hears_what_is_published_after_the_begin(listener: Listener, link: Link, channel: str) -> None:
@@ -126,7 +126,7 @@ async def test_a_connection_that_nobody_needs_goes_in_time(
     await listener.follow([channel], heard)
     await asyncio.sleep(0.1)
     assert await connected()
-    listener.close()
+    await listener.close()
 
 
 async def test_a_thousand_channels_are_heard(listener: Listener, link: Link, channel: str) -> None:
@@ -164,6 +164,6 @@ async def test_a_server_that_is_away_is_told_at_once_and_a_follower_that_leaves_
         await heard.hears(None)
         server.command("PUBLISH", channel, "back")
         await heard.hears(None, b"back")
-        listener.close()
+        await listener.close()
     finally:
         server.close()

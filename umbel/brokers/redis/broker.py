@@ -75,7 +75,7 @@ class RedisBroker(AdmitsShortcomings, OffersMarks):
     ) -> None:
         line = self._lines.leave()
         if line is not None:
-            line.listener.close()
+            await line.listener.close()
             await line.store.link.close()
 
     async def declare(self, queue: Queue) -> None:

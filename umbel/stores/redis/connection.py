@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Word = str | bytes | int | float
 
+GOODBYE = 2.0
+"""Seconds that the end of a connection may take."""
+
 _PUSHED = (b"message", b"pmessage")
 
 
@@ -40,6 +43,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._since = 0.0
         """When the last sign of life came, or the oldest question without an answer was asked."""
+        self._gone = asyncio.Event()
         self._heard = False
         """Whether the server has ever said anything."""
         self._timer: asyncio.TimerHandle | None = None
@@ -55,11 +59,14 @@ class Connection(asyncio.Protocol):
         self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._gone.set()
         if isinstance(exc, ssl.SSLError) and not self._heard:
             # A server that wants another certificate says so after its own part of the handshake.
             self._end(StoreRefused(f"{self.address}: no TLS connection: {exc.reason or exc}"))
             return
         why = f": {exc}" if exc is not None else ": the server hung up"
+        if self.address.tls and not self._heard:  # it may have had no time to say more
+            why += ", perhaps for want of a certificate (ssl_certfile)"
         self._end(StoreUnreachable(f"{self.address}: the connection was lost{why}"))
 
     def eof_received(self) -> bool:
@@ -127,14 +134,25 @@ class Connection(asyncio.Protocol):
         if transport is not None:
             transport.abort()
 
-    def close(self) -> None:
-        """End it; what was asked is sent, and its answers are not awaited."""
+    def leave(self) -> None:
+        """End it in the background; what was asked is sent, and its answers are not awaited."""
         if self._soon and not self.lost.done():
             self._write()
         transport, self._transport = self._transport, None
         self._end(StoreUnreachable(f"{self.address}: the connection was closed"))
         if transport is not None:
             transport.close()
+
+    async def close(self) -> None:
+        """``leave``, and return when it is gone."""
+        transport = self._transport
+        self.leave()
+        try:
+            async with asyncio.timeout(GOODBYE):
+                await self._gone.wait()
+        except TimeoutError:
+            if transport is not None:
+                transport.abort()
 
     # -- its own --------------------------------------------------------------------------------------------------
 

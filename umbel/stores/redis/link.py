@@ -104,7 +104,7 @@ class Link:
         """Let go of the connection; the next use connects again."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            await connection.close()
 
 
 def checked(connection: Connection, answer: Any) -> Any:

@@ -73,10 +73,13 @@ class Listener:
         if not self._ears and connection is not None and self._leaving is None:
             self._leaving = asyncio.get_running_loop().call_later(LINGERS, self._left)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go of everything."""
         self._ears.clear()
+        connection = self._connection
         self._left()
+        if connection is not None:
+            await connection.close()
 
     def _left(self) -> None:
         leaving, self._leaving = self._leaving, None
@@ -89,7 +92,7 @@ class Listener:
         if service is not None:
             service.cancel()
         if connection is not None:
-            connection.close()
+            connection.leave()
 
     async def _ready(self) -> Connection:
         connection = self._connection
@@ -105,7 +108,7 @@ class Listener:
         if opening.cancelled() or opening.exception() is not None:
             return
         if self._connection is not opening.result():  # everybody has left meanwhile
-            opening.result().close()
+            opening.result().leave()
 
     async def _open(self) -> Connection:
         connection = await connect(self._addresses, PATIENCE)

@@ -41,7 +41,7 @@ async def _connect(address: Address, patience: float) -> Connection:
             await _log_in(connection)
     except TimeoutError:
         if connection is not None:
-            connection.close()
+            connection.abort(StoreUnreachable(f"{address}: no answer"))
         hint = ", or not in TLS" if address.tls else ""
         raise StoreUnreachable(f"{address}: no answer within {address.connect_timeout:g} s{hint}") from None
     except ssl.SSLCertVerificationError as error:
@@ -54,7 +54,7 @@ async def _connect(address: Address, patience: float) -> Connection:
         raise StoreUnreachable(f"{address}: {error.strerror or error}") from error
     except BaseException:
         if connection is not None:
-            connection.close()
+            connection.abort(StoreUnreachable(f"{address}: it was not used"))
         raise
     return connection
 

@@ -92,3 +92,30 @@ def test_figures_that_no_page_can_show_are_left_out() -> None:
     assert it.percent() is None
     it.current, it.total = -5, 10
     assert it.percent() == 0.0
+
+
+def test_what_is_told_is_all_of_one_stage_though_the_task_goes_on_meanwhile() -> None:
+    class Hurried(Meter):
+        """Its task begins the next stage between two looks at it."""
+
+        hurried = False
+
+        @property
+        def total(self) -> object:
+            if not self.hurried and self.went:
+                self.hurried = True
+                self.leave()
+                self.enter("Write", 1.0)
+                self.current = 5
+            return 20
+
+        @total.setter
+        def total(self, value: object) -> None:
+            return
+
+    it = Hurried(Request(Message(task="t", id="i")), 0.0)
+    it.enter("Read", 1.0)
+    it.current = 19
+    told = it.facts()
+    assert it.hurried
+    assert (told["current"], told["stage"]["label"]) == (5, "Write")

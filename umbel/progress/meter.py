@@ -13,6 +13,9 @@ from umbel.wire.notes import MOST_LINES, number_of, text_of
 ETA_AFTER, ETA_LOOKS = 2.0, 3
 """Seconds, and looks at the meter, after which its speed means something."""
 
+_LOOKS = 10
+"""How often it is looked again when the next stage has begun meanwhile."""
+
 SMOOTHING = 5.0
 """Seconds over which a speed is averaged."""
 
@@ -114,8 +117,8 @@ class Meter:
         self._begin(None)
 
     def _begin(self, label: str | None) -> None:
+        self.current = self.total = self.unit = None  # first: who reads beside must not count it for the next stage
         self.label = label
-        self.current = self.total = self.unit = None
         self.soon()
 
     # -- the flusher's side
@@ -183,7 +186,16 @@ class Meter:
         return rounded((100.0 - percent) / self._speed)
 
     def facts(self) -> dict[str, Any]:
-        """What a note says of it while it runs."""
+        """What a note says of it while it runs, all of it of one stage."""
+        facts: dict[str, Any] = {}
+        for _ in range(_LOOKS):
+            label, went = self.label, self.went
+            facts = self._facts()
+            if self.label is label and self.went is went:
+                break
+        return facts
+
+    def _facts(self) -> dict[str, Any]:
         current, total = number_of(self.current), number_of(self.total)
         if total is not None and (total <= 0 or (current is not None and current > total)):
             total = None

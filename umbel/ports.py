@@ -273,6 +273,23 @@ class DeadLetters(Protocol):
         ...
 
 
+@runtime_checkable
+class CountsStarts(Protocol):
+    """A consumer that can write on a message itself how often it was started, for whoever gets it next."""
+
+    def starts_of(self, delivery: Delivery) -> int:
+        """How many of its starts ended without a verdict, as far as the message says; one of what was handed out
+        before, and says nothing, is presumed."""
+        ...
+
+    async def count_start(self, delivery: Delivery, starts: int) -> None:
+        """Have ``starts`` written on it; durable when this returns. If it is given back, it says what it said before.
+
+        What is no longer this consumer's is left alone. Raises ``StoreError``.
+        """
+        ...
+
+
 class QueueSize(NamedTuple):
     """What a queue holds: messages that are ready, that wait for their time, and that were handed out and not settled.
 

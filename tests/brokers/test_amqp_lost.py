@@ -13,9 +13,9 @@ from tools.rabbitmq import RabbitMQ
 from umbel.brokers.amqp import AmqpBroker
 from umbel.brokers.amqp.consumer import AmqpConsumer
 from umbel.errors import StoreUnreachable
-from umbel.model import ACK, REQUEUE, RETURN, Queue, Route, Settlement, dead
-from umbel.testing.conformance.harness import listening, settle_all, to, until
-from umbel.wire.amqp import resent
+from umbel.model import ACK, REQUEUE, RETURN, Delivery, Queue, Route, Settlement, dead
+from umbel.testing.conformance.harness import Ear, listening, settle_all, to, until
+from umbel.wire.amqp import resent, starts_of
 
 pytestmark = pytest.mark.server
 
@@ -121,3 +121,102 @@ class TestLostConnections:
                 for number in range(30):
                     await settle_all(ear.consumer, (await ear.hears(number + 1))[-1:], REQUEUE)
                 await ear.hears(31)
+
+    async def test_what_is_held_through_many_losses_is_not_dropped_for_that(
+        self, rabbitmq: RabbitMQ, queue: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("umbel.brokers.amqp.shelter.RETURNS", 0.2)
+        async with AmqpBroker(rabbitmq.url, {"task_default_queue_type": "quorum"}) as broker:
+            await broker.declare(Queue(queue, arguments={"x-delivery-limit": 12}))
+            envelopes = [letter(b"%d" % number) for number in range(5)]
+            await broker.publish(to(queue, envelopes))
+            consumer = await broker.consume([queue], 10)
+            async with listening(consumer) as ear:
+                held, *given_back = await ear.hears(5)
+                for _ in range(25):
+                    given_back = await self.given_back_and_again(consumer, ear, given_back)
+                given_back = await self.given_back_and_again(consumer, ear, [held, *given_back])
+                await settle_all(consumer, given_back, ACK)
+
+    async def given_back_and_again(self, consumer: AmqpConsumer, ear: Ear, held: list[Delivery]) -> list[Delivery]:
+        """Lose the connection; what is held goes back, as a node has it that has not started it, and comes again."""
+        await cut(consumer)
+        await settle_all(consumer, held, RETURN)
+        known, bodies = len(ear.deliveries), {delivery.envelope.body for delivery in held}
+
+        async def are_all_here() -> bool:
+            return bodies <= {delivery.envelope.body for delivery in ear.deliveries[known:]}
+
+        await until(are_all_here)
+        return ear.deliveries[known:]
+
+
+class TestStarts:
+    """What a message says of its starts."""
+
+    @pytest.fixture(autouse=True)
+    def quickly(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have copies that nobody holds go home soon."""
+        monkeypatch.setattr("umbel.brokers.amqp.shelter.RETURNS", 0.2)
+
+    async def test_a_start_is_known_to_whoever_gets_the_message_next(self, broker: AmqpBroker, queue: str) -> None:
+        await broker.publish([(Route(queue), letter())])
+        for starts in (1, 2, 3):
+            consumer = await broker.consume([queue], 1)
+            async with listening(consumer) as ear:
+                (delivery,) = await ear.hears(1)
+                assert consumer.starts_of(delivery) == starts - 1
+                for _ in range(2):  # as when the first answer was lost
+                    await consumer.count_start(delivery, starts)
+        consumer = await broker.consume([queue], 1)
+        async with listening(consumer) as ear:
+            (delivery,) = await ear.hears(1)
+            assert (consumer.starts_of(delivery), starts_of(delivery.envelope.head)) == (3, 3)
+            await settle_all(consumer, [delivery], ACK)
+        assert await broker.size(queue) == 0
+
+    async def test_a_start_that_is_given_back_does_not_count(self, broker: AmqpBroker, queue: str) -> None:
+        await broker.publish([(Route(queue), letter())])
+        for verdict in (REQUEUE, RETURN, REQUEUE):
+            consumer = await broker.consume([queue], 1)
+            async with listening(consumer) as ear:
+                (delivery,) = await ear.hears(1)
+                await consumer.count_start(delivery, 1 + consumer.starts_of(delivery))
+                await consumer.resize(0)  # as one does that stops: what it gives back is not handed out to it
+                await consumer.settle([Settlement(delivery, verdict)])
+        consumer = await broker.consume([queue], 1)
+        async with listening(consumer) as ear:
+            (delivery,) = await ear.hears(1)
+            assert starts_of(delivery.envelope.head) == 0
+
+    async def test_what_is_given_back_as_a_copy_may_come_to_whoever_gave_it_back(
+        self, broker: AmqpBroker, queue: str
+    ) -> None:
+        await broker.publish([(Route(queue), letter())])
+        consumer = await broker.consume([queue], 5)
+        async with listening(consumer) as ear:
+            for times in range(1, 31):
+                delivery = (await ear.hears(times))[-1]
+                await consumer.count_start(delivery, 1)
+                await consumer.settle([Settlement(delivery, REQUEUE)])
+            await settle_all(consumer, (await ear.hears(31))[-1:], ACK)
+        assert await broker.size(queue) == 0
+
+    async def test_what_is_handed_out_again_is_presumed_to_have_been_started_once(
+        self, broker: AmqpBroker, queue: str
+    ) -> None:
+        await broker.publish([(Route(queue), letter())])
+        for presumed in (0, 1, 1):
+            consumer = await broker.consume([queue], 1)
+            async with listening(consumer) as ear:
+                (delivery,) = await ear.hears(1)
+                assert (delivery.redelivered, consumer.starts_of(delivery)) == (presumed > 0, presumed)
+
+    async def test_what_is_lost_meanwhile_is_left_alone(self, broker: AmqpBroker, queue: str) -> None:
+        await broker.publish([(Route(queue), letter())])
+        consumer = await broker.consume([queue], 1)
+        async with listening(consumer) as ear:
+            (delivery,) = await ear.hears(1)
+            await consumer.settle([Settlement(delivery, ACK)])
+            await consumer.count_start(delivery, 2)
+        assert await broker.size(queue) == 0

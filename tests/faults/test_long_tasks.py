@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -108,7 +109,7 @@ async def test_what_has_changed_its_claim_is_settled_as_anything_is(
         (held,) = await ear.hears(1)
 
         async def moved() -> bool:
-            return not holds(impatient, queue)
+            return not await asyncio.to_thread(holds, impatient, queue)
 
         await until_async(moved)
         await consumer.resize(0)
@@ -116,4 +117,4 @@ async def test_what_has_changed_its_claim_is_settled_as_anything_is(
     assert await broker.size(queue) == left
     buried = [letter.envelope.id for letter in await broker.dead_letters()]
     assert (task_id in buried) is (verdict.kind == "dead")
-    assert holds(impatient, queue) == left
+    assert await asyncio.to_thread(holds, impatient, queue) == left

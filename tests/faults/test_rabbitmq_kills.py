@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -92,18 +93,28 @@ def test_poison_that_kills_the_whole_worker_is_bounded_and_its_neighbours_live(
     assert site.get(site.app.send_task("poison.answer")) == 42
 
 
-def test_poison_is_bounded_where_results_are_sent_and_not_kept(
-    make_site: Callable[..., Abroad], tmp_path: Path
+@pytest.mark.parametrize("pool", ["processes", "threads"])
+def test_poison_is_bounded_where_no_store_and_no_machine_is_shared(
+    pool: str, make_site: Callable[..., Abroad], tmp_path: Path
 ) -> None:
+    """Each worker is on a machine of its own, as in containers without a volume: it finds nothing of the last one."""
     site = make_site("rpc://")
     good = [site.app.send_task("mill.plain") for _ in range(10)]
     poison = site.app.send_task("poison.worker")
-    supervisor = Supervisor(site, "-c", "2", "--state-dir", str(tmp_path / "state"))
-    until(lambda: poison.ready() and all(each.ready() for each in good), supervisor.look, what=site.diary)
+    state = tmp_path / "state"
+    supervisor = Supervisor(site, "-P", pool, "-c", "2", "--state-dir", str(state))
+
+    def forget() -> None:
+        if supervisor.worker.process.poll() is not None:
+            shutil.rmtree(state, ignore_errors=True)
+
+    until(lambda: poison.ready() and all(each.ready() for each in good), forget, supervisor.look, what=site.diary)
     with pytest.raises(WorkerLostError, match="3 starts ended without a verdict"):
         site.get(poison)
     assert site.count(f"poison {poison.id}") == 3
     until(lambda: poison.id in site.dead(), what=site.diary)  # which follows the record
+    assert all(each.successful() for each in good)
+    assert not {each.id for each in good}.intersection(site.dead())
 
 
 @pytest.mark.parametrize("early", [False, True])

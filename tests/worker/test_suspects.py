@@ -13,8 +13,9 @@ from umbel.clock import SystemClock
 from umbel.errors import StoreError, WorkerLostError
 from umbel.model import Delivery, Envelope
 from umbel.ports import Mark
+from umbel.worker.counts import PREFIX, MarkedCounts
 from umbel.worker.holding import Held
-from umbel.worker.suspects import PREFIX, Suspects
+from umbel.worker.suspects import Suspects
 
 SLOTS = {"processes": "1", "solo": "1", "threads": "4", "async": "4"}
 
@@ -150,7 +151,7 @@ def delivery(task_id: str) -> Delivery:
 @pytest.mark.anyio
 async def test_a_start_whose_count_was_written_without_an_answer_is_counted_once() -> None:
     marks, runners = Doubtful(), Idle()
-    suspects = Suspects(marks, SystemClock(), runners, 3)
+    suspects = Suspects(MarkedCounts(marks, SystemClock()), runners, 3)
     service = asyncio.create_task(suspects.run())
     suspects.take([delivery("a")])
     await runners.got_one.wait()
@@ -165,7 +166,7 @@ async def test_a_start_whose_count_was_written_without_an_answer_is_counted_once
 @pytest.mark.anyio
 async def test_one_that_is_revoked_while_its_start_is_counted_is_not_started() -> None:
     marks, runners = Doubtful(), Idle()
-    suspects = Suspects(marks, SystemClock(), runners, 3)
+    suspects = Suspects(MarkedCounts(marks, SystemClock()), runners, 3)
     service = asyncio.create_task(suspects.run())
     suspects.take([delivery("a")])
     await marks.written.wait()

@@ -7,8 +7,8 @@ Give an app a store that fails one call in ten, and look whether what stands on 
 
 or wrap adapters by hand: ``FaultyBroker(broker, faults)``, ``FaultyBackend(backend, faults)``. Whatever the wrapped
 adapter offers beyond its port (``Immediate``, ``Marks``, ``DeadLetters``, ``Withdraws``, a consumer's ``Lifelines``,
-``KeepsRecords`` and ``Tethered``) the wrapper offers too,
-save ``Posts``: what would be posted is published.
+``KeepsRecords``, ``Tethered`` and ``CountsStarts``) the wrapper offers too, save ``Posts``: what would be posted is
+published.
 
 Three kinds of fault:
 
@@ -17,10 +17,10 @@ Three kinds of fault:
 - ``slow``: the call is late, and so is its answer.
 
 Which calls get which is a matter of what the ports allow. ``publish``, ``publish_now``, ``size``, ``purge``,
-``settle``, ``store``, ``load``, ``forget``, ``queues``, ``withdraw``, the calls about dead letters and those about
-marks get all three. ``declare``, ``consume``, ``resize``, ``close`` and each step of an iteration (deliveries,
-``watch``, ``watch_marks``) may only be slow: a consumer outlives its store's refusals by itself. Entering, leaving,
-``lifeline``, ``keeps``, ``on_lost`` and ``overdue`` are left alone.
+``settle``, ``count_start``, ``store``, ``load``, ``forget``, ``queues``, ``withdraw``, the calls about dead letters and
+those about marks get all three. ``declare``, ``consume``, ``resize``, ``close`` and each step of an iteration
+(deliveries, ``watch``, ``watch_marks``) may only be slow: a consumer outlives its store's refusals by itself. Entering,
+leaving, ``lifeline``, ``keeps``, ``on_lost``, ``overdue`` and ``starts_of`` are left alone.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from umbel.model import Delivery, Envelope, Queue, Route, SealedRecord, Settleme
 from umbel.ports import (
     Broker,
     Consumer,
+    CountsStarts,
     DeadLetters,
     Immediate,
     KeepsRecords,
@@ -281,10 +282,18 @@ class FaultyConsumer:
         if isinstance(inner, Tethered):
             self.on_lost = inner.on_lost
             self.overdue = inner.overdue
+        if isinstance(inner, CountsStarts):
+            self.starts_of = inner.starts_of
+            self.count_start = self._count_start
 
     def _keeps(self, backend: ResultBackend) -> bool:
         assert isinstance(self.inner, KeepsRecords)
         return self.inner.keeps(backend.inner if isinstance(backend, FaultyBackend) else backend)
+
+    async def _count_start(self, delivery: Delivery, starts: int) -> None:
+        assert isinstance(self.inner, CountsStarts)
+        inner = self.inner
+        await self.faults.call("count_start", lambda: inner.count_start(delivery, starts))
 
     def __aiter__(self) -> AsyncIterator[list[Delivery]]:
         return self

@@ -21,7 +21,7 @@ from umbel.revoking import PREFIX as REVOKED_PREFIX
 from umbel.stores.memory import Holder, MemoryStore
 from umbel.testing.history import LOST, Ran, Witness, read
 from umbel.tracking import Note
-from umbel.worker import holding, hooks, suspects
+from umbel.worker import counts, holding, hooks
 from umbel.worker.holding import Certificate
 from umbel.worker.journey import Journey
 from umbel.worker.settler import Report
@@ -132,12 +132,12 @@ class OneByOne:
             return Certificate(holding.REVOKED, "revoked")
         if not delivery.redelivered:
             return None
-        key, limit = suspects.PREFIX + task_id, self._app.conf.task_max_starts
+        key, limit = counts.PREFIX + task_id, self._app.conf.task_max_starts
         starts = 1 + int(marks.get([key]).get(key, 0))
         if starts >= limit:
             reason = f"{starts} starts ended without a verdict, with the whole worker (task_max_starts={limit})"
             return Certificate(holding.LOST, reason, bury=True)
-        marks.put([Mark(key, str(starts), self._app.clock.now() + suspects.KEPT)])
+        marks.put([Mark(key, str(starts), self._app.clock.now() + counts.KEPT)])
         return None
 
     def _settle(self, delivery: Delivery, report: Report) -> None:
@@ -150,7 +150,7 @@ class OneByOne:
             if report.record is not None:
                 self._store.store([report.record])
         if delivery.redelivered:
-            self._store.marks.drop([suspects.PREFIX + delivery.envelope.id])
+            self._store.marks.drop([counts.PREFIX + delivery.envelope.id])
 
     def _die(self, delivery: Delivery, seen: dict[str, Any]) -> Ran:
         """The end of the worker: what was not settled returns, marked, whatever its task had done."""

@@ -13,12 +13,13 @@ from umbel import ids
 from umbel.app import Umbel
 from umbel.errors import StoreError, UmbelError
 from umbel.model import REQUEUE, RETURN, Delivery, Settlement
-from umbel.ports import Broker, Consumer, HasBus, Marks, Replies, ResultBackend, Tethered
+from umbel.ports import Broker, Consumer, CountsStarts, HasBus, Marks, Replies, ResultBackend, Tethered
 from umbel.signals import worker_ready
 from umbel.spooling import Spooling
 from umbel.wire.marks import STARTS
 from umbel.worker import systemd
 from umbel.worker.commands import Commands
+from umbel.worker.counts import Counts, MarkedCounts, WrittenCounts
 from umbel.worker.encounters import Encounters, came_before
 from umbel.worker.epitaphs import Epitaphs
 from umbel.worker.fleet import STALL, Fleet
@@ -104,7 +105,7 @@ class Node:
                 app, self._holding, self._settling, self._epitaphs, self._pace, self._lost, self._plan.slots
             )
             self._recall = Recall(self._holding, self._fleet, self._settling)
-            await self._watch_marks(stack, broker, backend)
+            await self._watch_marks(stack, broker, backend, consumer)
             self._listen(broker)
             self._look_up(backend)
             if isinstance(consumer, Tethered):
@@ -122,10 +123,11 @@ class Node:
         return 0 if clean else 1
 
     async def _watch_marks(
-        self, stack: contextlib.AsyncExitStack, broker: Broker, backend: ResultBackend | None
+        self, stack: contextlib.AsyncExitStack, broker: Broker, backend: ResultBackend | None, consumer: Consumer
     ) -> None:
         """Know what was revoked before anything is claimed. Where no store keeps marks, this machine does for those who
-        hear of it over a bus; without one nothing is revoked, and starts are counted while this node lives."""
+        hear of it over a bus, and starts are counted on the messages, if their broker can have that; without a bus
+        nothing is revoked, and starts are counted while this node lives."""
         app, known = self._app, asyncio.Event()
         shared = broker if isinstance(broker, Marks) else backend
         own = not isinstance(shared, Marks)
@@ -136,7 +138,10 @@ class Node:
         else:
             return
         self._fleet.habits.marks = marks
-        known_starts = Suspects(marks, app.clock, self._fleet, app.conf.task_max_starts)
+        counts: Counts = MarkedCounts(marks, app.clock)
+        if own and isinstance(consumer, CountsStarts):
+            counts = WrittenCounts(consumer)
+        known_starts = Suspects(counts, self._fleet, app.conf.task_max_starts)
         self._suspects = self._fleet.suspects = self._recall.suspects = known_starts
         self._revocations = Revocations(marks, app.clock, self._ordered, own=own)
         services = [asyncio.create_task(self._revocations.run(known.set)), asyncio.create_task(self._suspects.run())]

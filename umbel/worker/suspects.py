@@ -8,19 +8,12 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Protocol
 
-from umbel.clock import Clock
 from umbel.errors import StoreError
 from umbel.model import Delivery
-from umbel.ports import Mark, Marks
+from umbel.worker.counts import Counts
 from umbel.worker.holding import LOST, Certificate, Held
 
 logger = logging.getLogger("umbel.worker")
-
-PREFIX = "starts:"
-"""A mark of this name and a task id counts the starts of a redelivered message."""
-
-KEPT = 7 * 86400.0
-"""Seconds for which a count is kept if its task never comes to an end."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
@@ -50,16 +43,15 @@ class Suspects:
     runs while no other suspect does, so that whoever takes the worker down takes no innocent with it time and again.
     """
 
-    def __init__(self, marks: Marks, clock: Clock, runners: Runners, limit: int) -> None:
-        self._marks = marks
-        self._clock = clock
+    def __init__(self, counts: Counts, runners: Runners, limit: int) -> None:
+        self._counts = counts
         self._runners = runners
         self._limit = limit
         self.waiting: deque[Delivery] = deque()
         """Those that are to be started, for others to look whether there are any."""
         self._running: dict[str, int] = {}
         """Starts of the suspects that run now, by task id."""
-        self._earlier: dict[str, int] = {}
+        self._known: dict[str, int] = {}
         """What the counts were when this node first looked, by task id. Only the node that has a message counts it, and
         writes the same number again after a write of which it is not known whether it took effect."""
         self._blocked = False
@@ -85,21 +77,16 @@ class Suspects:
     def ended(self, task_id: str, *, again: bool = False) -> None:
         """A delivery has come to its verdict; only suspects matter here. ``again``: its start keeps its count."""
         if self._running.pop(task_id, None) is not None:
-            self._earlier.pop(task_id, None)
+            self._known.pop(task_id, None)
             if not again:
                 self._ended.append(task_id)
             self._wake.set()
 
     async def forgive(self, task_ids: Iterable[str]) -> None:
         """These were stopped with the worker, in order: their last start does not count."""
-        expires = self._clock.now() + KEPT
-        marks = [
-            Mark(PREFIX + task_id, str(self._earlier.pop(task_id)), expires)
-            for task_id in task_ids
-            if self._running.pop(task_id, None) is not None
-        ]
-        if marks:
-            await self._marks.put_marks(marks)
+        stopped = [task_id for task_id in task_ids if self._running.pop(task_id, None) is not None]
+        if stopped:
+            await self._counts.forgive({task_id: self._known.pop(task_id) for task_id in stopped})
 
     def freed(self) -> None:
         """A runner may have room."""
@@ -110,7 +97,7 @@ class Suspects:
         for delivery in self.waiting:
             if delivery.envelope.id == task_id:
                 self.waiting.remove(delivery)
-                self._earlier.pop(task_id, None)
+                self._known.pop(task_id, None)
                 return delivery
         return None
 
@@ -135,7 +122,7 @@ class Suspects:
     async def _forget(self) -> None:
         if self._ended:
             ended = list(self._ended)
-            await self._marks.drop_marks([PREFIX + task_id for task_id in ended])
+            await self._counts.forget(ended)
             del self._ended[: len(ended)]
 
     async def _start(self) -> None:
@@ -155,14 +142,9 @@ class Suspects:
         await self._look_up(batch)
         chosen = self._choose(batch)
         self._blocked = not chosen
-        expires = self._clock.now() + KEPT
-        marks = [
-            Mark(PREFIX + delivery.envelope.id, str(starts), expires)
-            for delivery, starts in chosen
-            if starts < self._limit
-        ]
-        if marks:
-            await self._marks.put_marks(marks)
+        starting = [(delivery, starts) for delivery, starts in chosen if starts < self._limit]
+        if starting:
+            await self._counts.starting(starting)
         for delivery, starts in chosen:
             if delivery not in self.waiting:  # taken back by a revoke meanwhile
                 continue
@@ -178,16 +160,15 @@ class Suspects:
 
     async def _look_up(self, batch: list[Delivery]) -> None:
         """Learn the counts of those that are new here."""
-        new = [each.envelope.id for each in batch if each.envelope.id not in self._earlier]
+        new = [each for each in batch if each.envelope.id not in self._known]
         if new:
-            known = await self._marks.get_marks([PREFIX + task_id for task_id in new])
-            self._earlier |= {task_id: int(known.get(PREFIX + task_id, 0)) for task_id in new}
+            self._known |= await self._counts.known(new)
 
     def _choose(self, batch: list[Delivery]) -> list[tuple[Delivery, int]]:
         """(delivery, earlier starts) of those to start now."""
         chosen: list[tuple[Delivery, int]] = []
         for delivery in batch:
-            starts = 1 + self._earlier[delivery.envelope.id]
+            starts = self._known[delivery.envelope.id]
             if starts == 1 or starts >= self._limit:
                 chosen.append((delivery, starts))
             elif not chosen and not self._running:

@@ -6,6 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
+from umbel.brokers.amqp.copies import BACK, known_starts
 from umbel.errors import DecodeError
 from umbel.model import Delivery, Settlement
 from umbel.wire.amqp import is_copy
@@ -29,10 +30,12 @@ class Claim:
     """One delivery. ``tag`` settles it on the channel of now, ``shelter`` in a private queue; with neither it is lost.
 
     ``twins`` are the tags of copies of it that came while it was held; ``since`` is when it was claimed, in the loop's
-    seconds.
+    seconds; ``starts`` counts those that are known of it, with the one that it is held for; ``copied`` says whether
+    there is a copy in its place, which outlives the shelter; ``leaving``, whether one is sent that is for whoever gets
+    it next.
     """
 
-    __slots__ = ("delivery", "shelter", "since", "tag", "twins")
+    __slots__ = ("copied", "delivery", "leaving", "shelter", "since", "starts", "tag", "twins")
 
     def __init__(self, delivery: Delivery, tag: int, since: float) -> None:
         self.delivery = delivery
@@ -40,6 +43,9 @@ class Claim:
         self.shelter: int | None = None
         self.since = since
         self.twins: list[int] = []
+        self.starts = 1 + known_starts(delivery)
+        self.copied = False
+        self.leaving = False
 
     @property
     def lost(self) -> bool:
@@ -64,10 +70,11 @@ class Claims:
     def __contains__(self, receipt: Receipt) -> bool:
         return receipt in self._held
 
-    def add(self, deliveries: Iterable[Delivery], now: float) -> None:
+    def add(self, deliveries: Iterable[Delivery], now: float) -> list[Claim]:
         """These are handed out."""
-        for delivery in deliveries:
-            self._held[delivery.receipt] = Claim(delivery, delivery.receipt.tag, now)
+        claims = [Claim(delivery, delivery.receipt.tag, now) for delivery in deliveries]
+        self._held.update({claim.delivery.receipt: claim for claim in claims})
+        return claims
 
     def get(self, receipt: Receipt) -> Claim | None:
         """The claim, if it is not settled."""
@@ -81,7 +88,7 @@ class Claims:
         """A lost one has its verdict, which is kept for the case that it comes back."""
         receipt = settlement.delivery.receipt
         self._held.pop(receipt, None)
-        if settlement.verdict.kind in ("requeue", "return"):
+        if settlement.verdict.kind in BACK:
             return
         self._late[receipt] = settlement
         while len(self._late) > MOST_LATE:
@@ -97,7 +104,8 @@ class Claims:
         """What is known of a message that came again: the claim to which it belongs, which goes on; or how it had ended
         when it was lost, which is forgotten here. A copy of one that is held is settled with it."""
         for claim in self._held.values():
-            if (claim.lost or resent or _RESENT in claim.delivery.envelope.head) and same(claim.delivery, delivery):
+            twin = not claim.leaving and (resent or _RESENT in claim.delivery.envelope.head)
+            if (claim.lost or twin) and same(claim.delivery, delivery):
                 if claim.lost:
                     claim.tag, claim.since = tag, now
                 else:

@@ -4,38 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
+from typing import Any
 
-from umbel.brokers.amqp.burial import obituary
 from umbel.brokers.amqp.claims import Claim, Claims, Receipt, Waiting
+from umbel.brokers.amqp.copies import BACK, in_place_of, known_starts, worn
 from umbel.brokers.amqp.outlet import Outlet
+from umbel.brokers.amqp.prefetching import Prefetching
 from umbel.brokers.amqp.shelter import Shelter
 from umbel.brokers.amqp.tags import Tags
-from umbel.brokers.amqp.topology import DEAD
 from umbel.clock import Clock
 from umbel.errors import DecodeError, StoreError, StoreRefused
 from umbel.model import ACK, Delivery, Envelope, Queue, Route, Settlement
 from umbel.ports import ResultBackend
 from umbel.stores.amqp.channel import Arrival, Channel
 from umbel.stores.amqp.link import Link
-from umbel.wire.amqp import given_back, id_and_priority, resent, uncounted, without_deaths
+from umbel.wire.amqp import id_and_priority, without_deaths
 from umbel.wire.marks import RESENT, UNKNOWN_SINCE
 
 logger = logging.getLogger("umbel.brokers")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
-_CALM = 10.0
-"""Seconds between two changes of the prefetch, but to a larger one."""
-
-_OFTEN = 10
-"""So often given back, a message is replaced by a copy: a server may drop it after twenty times."""
-
-BACK = ("requeue", "return")
 _RESENT, _UNKNOWN = RESENT.encode(), UNKNOWN_SINCE.encode()
-_names = itertools.count(1)
 
 
 class AmqpConsumer:
@@ -61,31 +52,25 @@ class AmqpConsumer:
         """The connection over which it claims."""
         self._outlet = outlet
         self._queues = list(dict.fromkeys(queues))
-        self._prefetch = prefetch
+        self._prefetching = Prefetching(self._queues, prefetch, self._arrive)
         self._retries = retries
         self._burials = burials
         self._clock = clock
         self._channel: Channel | None = None
         self._tags = Tags(0)
         self._generation = 0
-        self._running: list[str] = []
-        """The tags of the consumers that run."""
         self._waiting = Waiting()
         self._claims = Claims()
         self._handover = handover
         self._shelter = Shelter(link, outlet, self._left)
         self._on_lost: Callable[[], None] | None = None
-        self._late: set[asyncio.Task[None]] = set()
-        """Settlements of what came back after its end."""
+        self._errands: set[asyncio.Task[None]] = set()
+        """What is to be done for messages that came again."""
         self._news = asyncio.Event()
         self._services: list[asyncio.Task[None]] = []
         self._failure: StoreError | None = None
         self._broken = asyncio.Event()
         self._closed = False
-        self._consuming = 0
-        """The prefetch with which the consumers that run were started, at ``_since`` in the loop's seconds."""
-        self._since = 0.0
-        self._turn = asyncio.Lock()
 
     def keeps(self, backend: ResultBackend) -> bool:
         """No record is written with a settlement: a server that moves messages keeps none."""
@@ -100,6 +85,17 @@ class AmqpConsumer:
         than = asyncio.get_running_loop().time() - self._handover / 2
         return {claim.delivery.envelope.id for claim in self._claims.older(than)}
 
+    def starts_of(self, delivery: Delivery) -> int:
+        """See ``ports.CountsStarts``."""
+        return known_starts(delivery)
+
+    async def count_start(self, delivery: Delivery, starts: int) -> None:
+        """See ``ports.CountsStarts``: it changes its claim for that of a copy that says so."""
+        claim = self._claims.get(delivery.receipt)
+        if claim is not None and not claim.lost:
+            claim.starts = starts
+            await self._take_in(claim, starts)
+
     # -- iterating ------------------------------------------------------------------------------------------------
 
     def __aiter__(self) -> AsyncIterator[list[Delivery]]:
@@ -109,10 +105,12 @@ class AmqpConsumer:
         while not self._closed:
             if not self._services:
                 self._services = [asyncio.create_task(self._live()), asyncio.create_task(self._mind())]
-            room = self._prefetch - len(self._claims)
+            room = self._prefetching.wanted - len(self._claims)
             if room > 0 and len(self._waiting):
                 batch = self._waiting.next(room)
-                self._claims.add(batch, asyncio.get_running_loop().time())
+                for claim in self._claims.add(batch, asyncio.get_running_loop().time()):
+                    if worn(claim.delivery):
+                        self._run(self._keep(claim, known_starts(claim.delivery)))
                 return batch
             if self._failure is not None:
                 raise self._failure
@@ -140,14 +138,19 @@ class AmqpConsumer:
                 self._waiting.add(delivery)
         self._news.set()
 
+    def _run(self, errand: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(errand)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
     def _came_back(self, delivery: Delivery, copied: bool) -> bool:
         """Whether a message that came again is known here, and so is not handed out."""
         now = asyncio.get_running_loop().time()
         known = self._claims.recognise(delivery, delivery.receipt.tag, copied, now)
         if isinstance(known, Settlement):
-            task = asyncio.create_task(self._settle_late(known))
-            self._late.add(task)
-            task.add_done_callback(self._late.discard)
+            self._run(self._settle_late(known))
+        elif known is not None and worn(delivery):
+            self._run(self._keep(known, known.starts))
         return known is not None
 
     async def _settle_late(self, settlement: Settlement) -> None:
@@ -200,9 +203,7 @@ class AmqpConsumer:
         await self._shelter.close()
         self._channel, self._tags = channel, Tags(channel.number)
         self._waiting.empty()
-        self._running, self._consuming = [], 0
-        async with self._turn:
-            await self._consume()
+        await self._prefetching.begin(channel)
 
     def _ended(self, why: StoreError) -> None:
         """What was claimed over that channel is the server's again."""
@@ -228,47 +229,33 @@ class AmqpConsumer:
             if self._waiting.stands(now) > self._handover / 2:
                 self._give_back_waiting()
             try:
-                await self._adjust()
-                for claim in self._claims.older(now - self._handover):
-                    await self._take_in(claim)
+                await self._prefetching.adjust()
             except StoreError as error:
-                logger.error("A long task keeps its claim for now: %s", error)
+                logger.error("The prefetch stays as it is for now: %s", error)
+            for claim in self._claims.older(now - self._handover):
+                await self._keep(claim, claim.starts)
 
-    async def _take_in(self, claim: Claim) -> None:
+    async def _keep(self, claim: Claim, starts: int) -> None:
+        """Have a fresh copy take the place of what came, which says so much of its starts."""
+        try:
+            await self._take_in(claim, starts)
+        except (StoreError, DecodeError) as error:
+            logger.error("Task [%s] keeps its claim for now: %s", claim.delivery.envelope.id, error)
+
+    async def _take_in(self, claim: Claim, starts: int) -> None:
         if claim.lost or claim.delivery.receipt not in self._claims:
             return
-        tag = await self._shelter.take_in(claim)
+        tag = await self._shelter.take_in(claim.delivery, starts)
         claim.since = asyncio.get_running_loop().time()
         if self._claims.get(claim.delivery.receipt) is not claim:  # settled meanwhile
             self._shelter.settle(tag)
             return
-        before, claim.shelter = claim.shelter, tag
+        before, claim.shelter, claim.copied = claim.shelter, tag, True
         if before is not None:
             self._shelter.settle(before)
         if claim.tag is not None and self._channel is not None and self._channel.ended is None:
             original, claim.tag = claim.tag, None
             self._channel.settle(self._tags.ack([original]))
-
-    async def _consume(self) -> None:
-        """Have the wanted prefetch: a consumer that runs keeps the one with which it was started."""
-        channel, wanted = self._channel, self._prefetch
-        if channel is None or channel.ended is not None or wanted == self._consuming:
-            return
-        old, self._running, self._consuming = self._running, [], wanted
-        self._since = asyncio.get_running_loop().time()
-        if wanted:
-            await channel.qos(min(wanted, 65535))
-            for queue in self._queues:
-                tag = f"umbel{next(_names)}"
-                await channel.consume(queue, tag, partial(self._arrive, queue), cancelled=self._cancelled)
-                self._running.append(tag)
-        for tag in old:
-            await channel.cancel(tag)
-
-    def _cancelled(self) -> None:
-        """The server has ended a consumer: its queue was deleted, or moved."""
-        if self._channel is not None:
-            self._channel.end(StoreError("the server ended the consumer: its queue is gone or moved"))
 
     # -- settling -------------------------------------------------------------------------------------------------
 
@@ -286,29 +273,29 @@ class AmqpConsumer:
             self._news.set()
             return
         follow_ups = [pair for settlement in standing.values() for pair in settlement.follow_ups]
+        replaced: list[Claim] = []
         for receipt, settlement in standing.items():
-            delivery, verdict = settlement.delivery, settlement.verdict
-            if verdict.kind == "later":
-                route = Route(delivery.queue, delivery.priority or None, verdict.due)
-                follow_ups.append((route, delivery.envelope))
-            elif verdict.kind == "dead":
-                letter = obituary(delivery, verdict.reason or "", self._burials, self._clock.now())
-                follow_ups.append((Route(DEAD), letter))
-            elif verdict.kind in BACK and (copy := self._replacement(receipt, delivery)) is not None:
-                follow_ups.append((Route(delivery.queue, delivery.priority or None), copy))
+            claim = self._claims.get(receipt)
+            copied, now = claim is not None and claim.copied, self._clock.now()
+            instead = in_place_of(settlement.delivery, settlement.verdict, copied, self._burials, now)
+            if claim is not None and instead is not None:
+                follow_ups.append(instead)
                 standing[receipt] = settlement._replace(verdict=ACK)
+                replaced.append(claim)
         if follow_ups:
-            await self._outlet.publish(follow_ups)
+            await self._send(follow_ups, replaced)
         self._let_go(standing)
 
-    def _replacement(self, receipt: Receipt, delivery: Delivery) -> Envelope | None:
-        """What takes the place of a message that cannot just be given back."""
-        claim, head = self._claims.get(receipt), delivery.envelope.head
-        if given_back(head) >= _OFTEN:
-            return delivery.envelope._replace(head=uncounted(head))
-        if claim is not None and claim.shelter is not None:
-            return delivery.envelope._replace(head=resent(head))
-        return None
+    async def _send(self, messages: Sequence[tuple[Route, Envelope]], replaced: Sequence[Claim]) -> None:
+        """Have the server take these; what of them comes back meanwhile is not what these claims hold."""
+        for claim in replaced:
+            claim.leaving = True
+        try:
+            await self._outlet.publish(messages)
+        except BaseException:
+            for claim in replaced:
+                claim.leaving = False
+            raise
 
     def _let_go(self, standing: dict[Receipt, Settlement]) -> None:
         """Tell the server, over the channel on which they came; what is lost meanwhile is told when it comes back."""
@@ -333,19 +320,12 @@ class AmqpConsumer:
         self._news.set()
 
     async def resize(self, prefetch: int) -> None:
-        self._prefetch = prefetch
+        self._prefetching.wanted = prefetch
         if not prefetch:
             self._give_back_waiting()
         with contextlib.suppress(StoreError):  # the service notices, and makes the claim again as it is wanted
-            await self._adjust()
+            await self._prefetching.adjust()
         self._news.set()
-
-    async def _adjust(self) -> None:
-        """Have the server know the prefetch: at once when it grows or is none, a smaller one now and then."""
-        calm = asyncio.get_running_loop().time() - self._since >= _CALM
-        if not self._prefetch or self._prefetch > self._consuming or calm:
-            async with self._turn:
-                await self._consume()
 
     def _give_back_waiting(self) -> None:
         """What has come and was not handed out goes back."""
@@ -356,7 +336,7 @@ class AmqpConsumer:
     async def close(self) -> None:
         self._closed = True
         services, self._services = self._services, []
-        for service in (*services, *self._late):
+        for service in (*services, *self._errands):
             service.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await service

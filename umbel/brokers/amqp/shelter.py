@@ -7,15 +7,15 @@ import uuid
 from collections.abc import Callable
 from functools import partial
 
-from umbel.brokers.amqp.claims import Claim
+from umbel.brokers.amqp.copies import fresh
 from umbel.brokers.amqp.outlet import Outlet
 from umbel.errors import StoreError, StoreUnreachable
+from umbel.model import Delivery
 from umbel.stores.amqp import frames
 from umbel.stores.amqp.channel import Arrival, Channel
 from umbel.stores.amqp.entities import declare_queue
 from umbel.stores.amqp.link import Link
-from umbel.wire.amqp import id_and_priority, starts_of, with_headers
-from umbel.wire.marks import RESENT, STARTS
+from umbel.wire.amqp import id_and_priority
 
 RETURNS = 10
 """Seconds after which a copy that nobody holds goes back to its task queue."""
@@ -25,7 +25,7 @@ UNUSED = 600
 
 
 class Shelter:
-    """A copy of a long task's message, held over the connection of its consumer: when that is lost, it goes home.
+    """Copies of messages, held over the connection of their consumer: when that is lost, they go home.
 
     ``on_lost`` is called when the copies are lost, even where the connection stands.
     """
@@ -42,21 +42,25 @@ class Shelter:
         self._awaited: tuple[str, asyncio.Future[int]] | None = None
         """Of the copy that is on its way: the task's id, and what takes its tag."""
 
-    async def take_in(self, claim: Claim) -> int:
-        """Have the server keep a fresh copy of it here and hold that; gives what settles it. Raises ``StoreError``."""
-        envelope, queue = claim.delivery.envelope, claim.delivery.queue
-        head = with_headers(envelope.head, {RESENT: True, STARTS: starts_of(envelope.head) + 1})
+    async def take_in(self, delivery: Delivery, starts: int) -> int:
+        """Have the server keep a fresh copy of it here, on which its starts are written, and hold that; gives what
+        settles it. Raises ``StoreError``, and ``DecodeError`` for a head that cannot be read."""
+        queue, copy = delivery.queue, fresh(delivery, starts)
         async with self._turn:
             channel = await self._open()
             home = await self._home(channel, queue)
             arrived: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-            self._awaited = (envelope.id, arrived)
+            self._awaited = (copy.id, arrived)
             try:
-                await self._outlet.send(home, envelope._replace(head=head))
+                await self._outlet.send(home, copy)
                 channel.check()
-                return await arrived
+                tag = await arrived
+                channel.check()  # a tag of one that has ended meanwhile would settle something else
+                return tag
             finally:
                 self._awaited = None
+                if arrived.done():
+                    arrived.exception()  # known, also where sending has failed first
 
     def settle(self, tag: int) -> None:
         """Forget a copy."""
@@ -68,6 +72,7 @@ class Shelter:
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.on_end = None
+            self._give_up("its channel was closed")
             await channel.close()
 
     async def _open(self) -> Channel:
@@ -85,7 +90,7 @@ class Shelter:
             home = f"{self._prefix}.{len(self._homes)}"
             arguments = {
                 "x-queue-type": "quorum",
-                "x-message-ttl": RETURNS * 1000,
+                "x-message-ttl": int(RETURNS * 1000),
                 "x-expires": UNUSED * 1000,
                 "x-overflow": "reject-publish",
                 "x-dead-letter-exchange": "",
@@ -106,6 +111,10 @@ class Shelter:
                 channel.settle(frames.ack(channel.number, arrival.tag, False))
 
     def _ended(self, why: StoreError) -> None:
-        if self._awaited is not None and not self._awaited[1].done():
-            self._awaited[1].set_exception(StoreUnreachable(f"a long task could not be taken in: {why}"))
+        self._give_up(why)
         self._on_lost()
+
+    def _give_up(self, why: object) -> None:
+        """The copy that is on its way does not come any more."""
+        if self._awaited is not None and not self._awaited[1].done():
+            self._awaited[1].set_exception(StoreUnreachable(f"no copy could take its place: {why}"))

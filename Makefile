@@ -16,8 +16,8 @@ IN_bench := $(PYTHON) tools/environment.py bench --
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /    make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
-demo: ## see it work: an import of many rows, without a server
-	@$(IN_demo) python -m examples
+demo: ## see it work: a page whose buttons start tasks; PORT=8000 says where
+	@$(IN_demo) umbel demo $(if $(PORT),--port $(PORT))
 
 check: ## format, lint, types, floors, sizes: within a minute
 	$(IN_dev) ruff format --check $(SOURCES)

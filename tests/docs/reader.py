@@ -16,14 +16,15 @@ from types import TracebackType
 from typing import Self
 
 from tests.docs.pages import Block
+from tests.visitor import look_around
 
 PATIENCE = 90.0
 """Seconds after which something that must end, or begin, has not."""
 
-STAYS = re.compile(r"\bumbel\b.* (worker|dev)\b")
+STAYS = re.compile(r"\bumbel\b.* (worker|dev)\b|\bmake demo\b")
 """A command that runs until it is interrupted."""
 
-READY = " ready."
+READY = re.compile(r" ready\.|^Open (?P<page>http://\S+) in a browser", re.MULTILINE)
 NOT_TYPED = frozenset({"make test"})
 """Commands that the tests themselves are run by."""
 
@@ -32,7 +33,8 @@ class Reader:
     """Somebody with a shell in ``folder``, one Python prompt, and as many further terminals as there are workers.
 
     A worker is waited for until it is ready, and interrupted in the end; the block that contains ``kill -9`` is
-    expected to end one before. ``notes`` is a folder that the reader keeps for itself.
+    expected to end one before. The demo's page is visited, and the demo interrupted then. ``notes`` is a folder that
+    the reader keeps for itself.
     """
 
     def __init__(self, folder: Path, notes: Path, environ: Mapping[str, str]) -> None:
@@ -104,12 +106,18 @@ class Reader:
                 start_new_session=True,
             )
         deadline = time.monotonic() + PATIENCE
-        while READY not in path.read_text():
+        while not (ready := READY.search(path.read_text())):
             if worker.poll() is not None or time.monotonic() > deadline:
                 _end(worker, 0.0)
                 raise AssertionError(f"{block.place}: the worker is not ready, or has ended:\n{path.read_text()}")
             time.sleep(0.02)
         self._workers.append(worker)
+        if ready["page"]:
+            look_around(ready["page"])
+            self._workers.remove(worker)
+            os.killpg(worker.pid, signal.SIGINT)
+            assert _end(worker) in (0, -signal.SIGINT), f"{block.place}:\n{path.read_text()}"  # make dies of it itself
+            assert "Stopped" in path.read_text(), f"{block.place}:\n{path.read_text()}"
 
     def _bury(self) -> None:
         """Notice, as a shell does, that a worker was killed."""

@@ -51,11 +51,22 @@ def test_a_report_moves_through_its_stages_to_its_final_message(demo: Demo, open
     moves_to(element, 20)
     expect(element).to_contain_text("rows")
     moves_to(element, 50)
-    page.screenshot(path=pictures / "demo.png")
     moves_to(element, 100)
     expect(element).to_contain_text("The report has 12 pages")
     expect(element.get_by_role("link", name="Open the report")).to_have_attribute("href", "/report")
     kept(page, element, pictures, "report")
+
+
+def test_tasks_are_followed_beside_each_other(demo: Demo, opened: Opened, pictures: Path) -> None:
+    page = opened(demo.url)
+    bad = press(page, "An import with a bad row", "Import of customers")
+    expect(bad).to_contain_text("Row 4 is malformed")
+    resized = press(page, "200 pictures, resized", "Two hundred pictures")
+    moves_to(resized, 20)
+    report = press(page, "A report in stages", "Monthly report")
+    expect(resized).to_contain_text("200 pictures are smaller now")
+    page.locator("main").screenshot(path=pictures / "demo.png")
+    expect(report).to_contain_text("The report has 12 pages")
 
 
 def test_a_bad_row_ends_in_words_for_its_user(demo: Demo, opened: Opened, pictures: Path) -> None:

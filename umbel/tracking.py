@@ -77,5 +77,5 @@ class Places(Protocol):
 
     async def places(self, ids: Sequence[str]) -> Mapping[str, int]:
         """How many stand before each that is ready in its queue, at most ``MOST_AHEAD``; those that nobody waits for,
-        or that have not come due, are left out."""
+        or that have not come due, are left out. Where there is no index, those may be, too, that stand further back."""
         ...

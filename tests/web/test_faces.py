@@ -6,12 +6,14 @@ import json
 import re
 import shutil
 import signal
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.web.site import ROOT, Site
+from tools.redis_server import RedisServer
 
 pytestmark = pytest.mark.slow
 
@@ -54,6 +56,21 @@ def test_an_example_works_when_it_is_pasted_into_an_empty_project(site: Site, na
         assert site.ended(other)["state"] == "REVOKED"
         assert b"Cancelled" in site.get(f"/umbel/tasks/{other}/page")[2]
         assert site.get("/umbel/tasks/tk_forged.x")[0] == 403
+
+
+@pytest.mark.server
+def test_a_stream_is_the_same_when_messages_and_progress_are_on_redis(site: Site, redis: RedisServer) -> None:
+    example, line, _ = SERVERS["fastapi"]
+    shutil.copy(ROOT / "examples" / f"{example}.py", site.folder)
+    site.environ["UMBEL_BROKER_URL"] = f"{redis.url}?global_keyprefix={uuid.uuid4().hex}:"
+    with site.server(*(part.format(port=site.port) for part in line)):
+        pages = [site.get("/")[2].decode() for _ in range(2)]
+        first, second = (re.findall(r'task="(tk_[\w.-]+)"', page)[0] for page in pages)
+        assert json.loads(site.get(f"/umbel/tasks/{second}")[2])["ahead"] == 1
+        with site.worker(example):
+            assert followed(site, first)["message"] == "The report has 20 pages"
+            seen = site.ended(second)
+    assert (seen["state"], seen["percent"], seen["message"]) == ("SUCCESS", 100.0, "The report has 20 pages")
 
 
 def followed(site: Site, key: str) -> Any:

@@ -5,17 +5,31 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.worker.process import PATIENCE, Shop, alive, wait_until
+from umbel import bridge
 from umbel.errors import TaskRevokedError, UserError
 from umbel.progress.flusher import HEARTBEAT, TICK
 from umbel.progress.hub import progress_of
 from umbel.progress.snapshot import Children, PublicError, Snapshot, Stage
 from umbel.result import AsyncResult
+
+
+@pytest.fixture(params=["sqlite", pytest.param("redis", marks=[pytest.mark.server, pytest.mark.slow])])
+def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
+    """A shop on each store that keeps progress and is shared between processes."""
+    url = None
+    if request.param == "redis":
+        url = f"{request.getfixturevalue('redis').url}?global_keyprefix=shop-{uuid.uuid4().hex}:"
+    made = Shop(tmp_path, url)
+    yield made
+    made.close()
 
 
 async def watched(result: AsyncResult[Any], until: Callable[[Snapshot], bool] | None = None) -> list[Snapshot]:
@@ -83,8 +97,8 @@ def test_stages_count_as_they_did_the_last_time_in_every_runner_and_after_a_rest
     shop.go("read")
     shop.go("half")
     shop.get(first)
-    marks: Any = progress_of(shop.app)
-    wait_until(lambda: marks.keeper.marks.get(["habit:shop.in_stages"]), "the habit is kept")
+    marks: Any = shop.app.broker
+    wait_until(lambda: bridge.get().run(marks.get_marks(["habit:shop.in_stages"])), "the habit is kept")
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 0
     (shop.folder / "half").unlink()
@@ -196,6 +210,7 @@ def test_children_add_up_to_the_progress_of_their_parent(shop: Shop) -> None:
     shows(parent, lambda snap: snap.children == Children(5, 4, 1, 0))
 
 
+@pytest.mark.parametrize("shop", ["sqlite"], indirect=True)
 def test_however_often_a_task_speaks_it_is_written_four_times_a_second(shop: Shop) -> None:
     shop.worker("-c", "1")
     store: Any = progress_of(shop.app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from umbel.ports import Broker, ResultBackend
 from umbel.testing.conformance.broker import BrokerConformance
 from umbel.testing.conformance.consumer import ConsumerConformance
 from umbel.testing.conformance.dead_letters import BurialBroker, DeadLettersConformance
-from umbel.testing.conformance.harness import listening, settle_all, take
+from umbel.testing.conformance.harness import listening, settle_all, take, to
 from umbel.testing.conformance.keeping import KeepingConformance
 from umbel.testing.conformance.marks import MarksAdapter, MarksConformance
+from umbel.testing.conformance.places import PlacesConformance, TellingBroker
+from umbel.testing.conformance.progress import ProgressAdapter, ProgressConformance
 from umbel.testing.conformance.queues import QueuesConformance
 from umbel.testing.conformance.withdraw import WithdrawConformance
 
@@ -81,6 +84,32 @@ class TestMarksOfRedisBackend(MarksConformance):
     @pytest.fixture
     def make_marks(self, redis: RedisServer) -> Callable[[], MarksAdapter]:
         return lambda: RedisBackend(redis.url)
+
+
+class TestProgressOfRedisBroker(ProgressConformance):
+    @pytest.fixture
+    def make_progress(self, redis: RedisServer) -> Callable[[], ProgressAdapter]:
+        return lambda: RedisBroker(redis.url)
+
+
+class TestProgressOfRedisBackend(ProgressConformance):
+    @pytest.fixture
+    def make_progress(self, redis: RedisServer) -> Callable[[], ProgressAdapter]:
+        return lambda: RedisBackend(redis.url)
+
+
+class TestPlacesOnRedis(OnRedis, PlacesConformance):
+    """One without a priority is as urgent as can be."""
+
+    async def test_those_that_are_handed_out_before_are_counted(self, broker: TellingBroker, queue: str) -> None:
+        first, second, later, urgent, bare = self.numbered(broker, 5)
+        await broker.publish([(Route(queue, priority=5), first), (Route(queue, priority=4), second)])
+        await broker.publish(to(queue, [later], time.time() + 3600))
+        await broker.publish([(Route(queue, priority=9), urgent), (Route(queue), bare)])
+        await broker.publish(to(f"{queue}.other", self.numbered(broker, 5)))
+        asked = [each.id for each in (first, second, later, urgent, bare)]
+        assert await broker.places([*asked, "never"]) == {urgent.id: 0, bare.id: 1, first.id: 2, second.id: 3}
+        assert await broker.places([]) == {}
 
 
 class TestWithdrawalFromRedis(OnRedis, WithdrawConformance):

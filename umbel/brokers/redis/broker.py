@@ -10,6 +10,7 @@ from umbel.brokers.redis.bus import RedisBus
 from umbel.brokers.redis.consumer import RedisConsumer
 from umbel.brokers.redis.grave import Grave
 from umbel.brokers.redis.outlet import Outlet, Told
+from umbel.brokers.redis.places import places
 from umbel.brokers.redis.withdrawing import withdraw
 from umbel.clock import SystemClock
 from umbel.model import Envelope, Queue, Route, SealedRecord
@@ -20,6 +21,7 @@ from umbel.stores.redis.address import addresses
 from umbel.stores.redis.admitting import AdmitsShortcomings
 from umbel.stores.redis.listener import Listener
 from umbel.stores.redis.marking import OffersMarks
+from umbel.stores.redis.progressing import OffersProgress
 from umbel.stores.redis.store import RedisStore
 
 DEAD_LETTERS_KEPT = 30 * 86400.0
@@ -34,7 +36,7 @@ class _Line(NamedTuple):
     outlet: Outlet
 
 
-class RedisBroker(AdmitsShortcomings, OffersMarks):
+class RedisBroker(AdmitsShortcomings, OffersMarks, OffersProgress):
     """Messages on the server of ``url``; several URLs, with semicolons between, are tried in turn.
 
     Entering does not connect: the first use does. Each loop has a connection of its own.
@@ -104,6 +106,9 @@ class RedisBroker(AdmitsShortcomings, OffersMarks):
 
     async def queues(self) -> Sequence[QueueSize]:
         return await self.keeper.queues()
+
+    async def places(self, ids: Sequence[str]) -> Mapping[str, int]:
+        return await places(self.keeper, ids)
 
     async def withdraw(
         self, ids: Sequence[str], records_of: Callable[[Envelope], Sequence[SealedRecord] | None]

@@ -28,6 +28,8 @@ class Layout:
         self.bindings = f"{prefix}{BINDINGS}"
         self.marks = [f"{prefix}umbel.marks", f"{prefix}umbel.marks.ends"]
         """The values of marks, and when each ends; the first is also the channel that tells of changes."""
+        self.progress = f"{prefix}umbel.progress"
+        """The channel that tells which tasks have moved; with a dot and an id behind it, what is known of that one."""
         self.queues = f"{prefix}umbel.queues"
         """The names of the queues that umbel has sent to or taken from."""
         self.inboxes = f"{prefix}umbel.inboxes"

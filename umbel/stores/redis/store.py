@@ -111,7 +111,7 @@ class RedisStore:
 
     async def queues(self) -> list[QueueSize]:
         """Those that hold anything, by name."""
-        names = sorted(await self._names())
+        names = sorted(await self.names())
         if not names:
             return []
         counts = await self.link.run(_COUNT, [key for name in names for key in self.keys(name)], [])
@@ -123,7 +123,7 @@ class RedisStore:
         ]
         return [size for size in sizes if any(size[1:])]
 
-    async def _names(self) -> set[str]:
+    async def names(self) -> set[str]:
         """The queues that somebody has declared, or has sent to, Celery's clients among them."""
         link, pattern, cursor = self.link, f"{_escaped(self.layout.bindings)}*", b"0"
         keys: set[bytes] = set()

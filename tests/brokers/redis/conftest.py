@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tools.redis_server import RedisServer
-from umbel.brokers.redis import RedisBroker, leases
+from umbel.brokers.redis import RedisBroker
 from umbel.stores.redis.address import addresses
 from umbel.stores.redis.link import Link
 
@@ -39,7 +39,7 @@ async def link(redis: RedisServer) -> AsyncIterator[Link]:
 
 
 @pytest.fixture
-def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Claims of dead nodes are looked for often."""
-    monkeypatch.setattr(leases, "SWEEP", 0.05)
-    monkeypatch.setattr(leases, "CALM", 0.0)
+async def hasty(url: str) -> AsyncIterator[RedisBroker]:
+    """A broker whose claims end a second after the last renewal, and which looks for such claims often."""
+    async with RedisBroker(f"{url}&lease=1") as made:
+        yield made

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.brokers.redis.letters import BOUND, call, calls, die, ids, keys, overdue
 from tools.redis_server import RedisServer
-from umbel.brokers.redis import RedisBroker, leases
+from umbel.brokers.redis import RedisBroker
 from umbel.brokers.redis.consumer import RedisConsumer
 from umbel.model import ACK, Route, Settlement
 from umbel.stores.redis.link import Link
@@ -18,17 +17,22 @@ from umbel.testing.conformance.harness import listening, settle_all, to, until
 pytestmark = pytest.mark.server
 
 
-@pytest.mark.usefixtures("brisk")
 async def test_what_a_dead_node_held_comes_again_marked_and_in_order(
-    broker: RedisBroker, url: str, link: Link, queue: str
+    broker: RedisBroker, hasty: RedisBroker, link: Link, queue: str
 ) -> None:
     envelopes = calls(250)
     await broker.publish(to("mail", envelopes))
-    async with RedisBroker(url) as other, listening(await other.consume(["mail"], 250)) as lost:
+    async with listening(await broker.consume(["mail"], 250)) as lost:
         await lost.hears(250)
         die(lost)
         await overdue(link, f"{queue}:")
-        async with listening(await broker.consume(["mail"], 500)) as ear:
+
+        async def are_back() -> bool:
+            return await broker.size("mail") == 250
+
+        async with listening(await hasty.consume(["other"], 1)):
+            await until(are_back)
+        async with listening(await hasty.consume(["mail"], 500)) as ear:
             again = await ear.hears(250)
             assert sorted(ids(again)) == sorted(envelope.id for envelope in envelopes)
             assert all(delivery.redelivered for delivery in again)
@@ -36,39 +40,38 @@ async def test_what_a_dead_node_held_comes_again_marked_and_in_order(
     assert await keys(link, f"{queue}:") == BOUND
 
 
-@pytest.mark.usefixtures("brisk")
 async def test_what_a_live_node_holds_is_left_alone(
-    broker: RedisBroker, url: str, link: Link, queue: str, monkeypatch: pytest.MonkeyPatch
+    broker: RedisBroker, url: str, hasty: RedisBroker, link: Link, queue: str
 ) -> None:
-    monkeypatch.setattr(leases, "LEASE", 0.5)
-    monkeypatch.setattr(leases, "RENEWAL", 0.05)
     await broker.publish(to("mail", calls(3)))
-    async with RedisBroker(url) as other, listening(await other.consume(["mail"], 3)) as owner:
+    async with RedisBroker(f"{url}&lease=3") as other, listening(await other.consume(["mail"], 3)) as owner:
         held = await owner.hears(3)
-        async with listening(await broker.consume(["mail"], 3)) as ear:
-            began = time.monotonic()
-            while time.monotonic() - began < 1.5:
+        first = float(await link.ask("ZSCORE", f"{queue}:unacked_index", held[0].receipt))
+        async with listening(await hasty.consume(["mail"], 3)) as ear:
+
+            async def has_been_renewed_beyond_its_lease() -> bool:
                 assert await broker.size("mail") == 0
+                score = await link.ask("ZSCORE", f"{queue}:unacked_index", held[2].receipt)
+                return float(score) > first + 4
+
+            await until(has_been_renewed_beyond_its_lease)
             assert ear.deliveries == []
-        scores = [await link.ask("ZSCORE", f"{queue}:unacked_index", held[n].receipt) for n in range(3)]
-        assert all(time.time() - float(score) < 1 for score in scores)
         await settle_all(owner.consumer, held, ACK)
     assert await broker.size("mail") == 0
 
 
-@pytest.mark.usefixtures("brisk")
 async def test_a_stale_verdict_does_not_touch_what_somebody_else_holds(
-    broker: RedisBroker, url: str, link: Link, queue: str
+    broker: RedisBroker, hasty: RedisBroker, link: Link, queue: str
 ) -> None:
     await broker.publish(to("mail", calls(1)))
-    async with RedisBroker(url) as other, listening(await other.consume(["mail"], 1)) as slow:
+    async with listening(await broker.consume(["mail"], 1)) as slow:
         (held,) = await slow.hears(1)
         consumer = slow.consumer
         assert isinstance(consumer, RedisConsumer)
         for service in consumer._services:
             service.cancel()
         await overdue(link, f"{queue}:")
-        async with listening(await broker.consume(["mail"], 1)) as ear:
+        async with listening(await hasty.consume(["mail"], 1)) as ear:
             (again,) = await ear.hears(1)
             late = [(Route("mail"), call())]
             await slow.consumer.settle([Settlement(held, ACK, late)])
@@ -76,13 +79,11 @@ async def test_a_stale_verdict_does_not_touch_what_somebody_else_holds(
             assert await link.ask("HEXISTS", f"{queue}:unacked", again.receipt) == 1
 
 
-@pytest.mark.usefixtures("brisk")
 async def test_what_comes_back_to_the_node_that_runs_it_is_the_delivery_that_it_was(
-    broker: RedisBroker, url: str, link: Link, queue: str, monkeypatch: pytest.MonkeyPatch
+    hasty: RedisBroker, link: Link, queue: str
 ) -> None:
-    monkeypatch.setattr(leases, "RENEWAL", 0.3)
-    await broker.publish(to("mail", calls(2)))
-    async with listening(await broker.consume(["mail"], 5)) as ear:
+    await hasty.publish(to("mail", calls(2)))
+    async with listening(await hasty.consume(["mail"], 5)) as ear:
         held = await ear.hears(2)
         told: list[str] = []
         consumer = ear.consumer
@@ -124,14 +125,12 @@ async def test_what_a_celery_worker_has_put_back_is_not_settled(broker: RedisBro
     assert await link.ask("EXISTS", f"{queue}:umbel.claims") == 0
 
 
-async def test_a_node_that_cannot_renew_says_so_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases, "LATE", 0.5)
-    monkeypatch.setattr(leases, "RENEWAL", 0.1)
+async def test_a_node_that_cannot_renew_says_so_in_time(tmp_path: Path) -> None:
     server = RedisServer(tmp_path / "server")
     server.start()
     told: list[str] = []
     try:
-        async with RedisBroker(server.url) as broker:
+        async with RedisBroker(f"{server.url}?lease=2") as broker:
             await broker.publish(to("mail", calls(1)))
             async with listening(await broker.consume(["mail"], 1)) as ear:
                 held = await ear.hears(1)

@@ -34,9 +34,12 @@ def test_several_servers_are_tried_in_turn() -> None:
 
 
 def test_options_are_read() -> None:
-    query = "visibility_timeout=15&connect_timeout=1.5&global_keyprefix=x:&ssl_ca_certs=/ca.pem&ssl_cert_reqs=none"
+    query = (
+        "visibility_timeout=15&lease=5&connect_timeout=1.5&global_keyprefix=x:&ssl_ca_certs=/ca.pem&ssl_cert_reqs=none"
+    )
     (address,) = addresses(f"rediss://host?{query}")
     assert (address.visibility_timeout, address.connect_timeout, address.prefix) == (15, 1.5, "x:")
+    assert (address.lease, addresses("redis://host")[0].lease) == (5, 25)
     assert (address.ca_certs, address.verify) == ("/ca.pem", False)
     assert addresses("rediss://host?ssl_cert_reqs=CERT_REQUIRED")[0].verify
 

@@ -9,7 +9,6 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from typing import Any
 
-from umbel.brokers.redis import leases
 from umbel.brokers.redis.claims import Claim, Claims
 from umbel.brokers.redis.ears import Ears
 from umbel.brokers.redis.grave import Grave
@@ -197,7 +196,7 @@ class RedisConsumer:
         for queue in queues:
             keys += [layout.due(queue), *layout.lists(queue)]
         steps = len(layout.lists(""))
-        numbers: list[Word] = [room, tags(self._owner, self._number), leases.LEASE, _BYTES, len(queues), steps]
+        numbers: list[Word] = [room, tags(self._owner, self._number), self._leases.lease, _BYTES, len(queues), steps]
         return keys, [*numbers, self._clock.now(), *map(value_of, queues)]
 
     def _take(self, told: list[Any]) -> None:

@@ -17,16 +17,10 @@ from umbel.wire.kombu import redelivered
 
 logger = logging.getLogger("umbel.brokers")
 
-LEASE = 25.0
-"""Seconds for which a claim stands that is not renewed."""
-
-LATE = 20.0
-"""Seconds without a renewal after which a node starts nothing that it has claimed."""
-
-RENEWAL = 5.0
-SWEEP = 2.0
-CALM = 10.0
-"""Seconds after a connection was made for which others are not taken for dead: the server may have been away."""
+LATE, RENEWAL, SWEEP, CALM = 0.8, 0.2, 0.08, 0.4
+"""Parts of a lease: after so long without a renewal, a node starts nothing more of what it has claimed; so often it
+renews, and looks for others who do not; so long after a connection was made nobody is taken for dead, for it may have
+been the server that was away."""
 
 READS = 60.0
 """Seconds for which a consumer is believed to read a queue."""
@@ -57,7 +51,9 @@ class Leases:
         self._now = now
         self._on_late = on_late
         timeout = min(address.visibility_timeout for address in store.addresses)
-        self._every = min(RENEWAL, timeout / 3)
+        self.lease = store.addresses[0].lease
+        """Seconds for which a claim stands that is not renewed."""
+        self._every = min(RENEWAL * self.lease, timeout / 3)
 
     async def renew(self) -> None:
         """The service that keeps what is claimed, and says that the queues are read."""
@@ -66,16 +62,18 @@ class Leases:
         while True:
             began = loop.time()
             try:
-                await self._renew([claim for claim in self._claims if not claim.lost])
-            except StoreError as error:
+                async with asyncio.timeout(LATE * self.lease):
+                    await self._renew([claim for claim in self._claims if not claim.lost])
+            except (StoreError, TimeoutError) as error:
                 if not late:
                     logger.debug("Claims are not renewed: %s", error)
-                pause = 0.5
+                pause = min(0.5, self._every)
             else:
                 last, late, pause = began, False, self._every
-            if loop.time() - last > LATE and not late:
+            if loop.time() - last > LATE * self.lease and not late:
                 late = True
-                logger.warning("No claim could be renewed for %.0f s: what has not been started is given up", LATE)
+                seconds = LATE * self.lease
+                logger.warning("No claim could be renewed for %.0f s: what has not been started is given up", seconds)
                 self._on_late()
             await asyncio.sleep(pause)
 
@@ -89,7 +87,7 @@ class Leases:
     async def _renew(self, claims: list[Claim]) -> None:
         layout = self._store.layout
         keys = [*layout.held, *map(layout.reads, self._queues)]
-        args: list[Word] = [LEASE, self._owner, self._now(), int(READS), *(claim.tag for claim in claims)]
+        args: list[Word] = [self.lease, self._owner, self._now(), int(READS), *(claim.tag for claim in claims)]
         gone = await self._store.link.run(_RENEW, keys, args)
         # What was settled meanwhile stands no more either.
         lost = [claims[place] for place in gone if self._claims.get(claims[place].delivery.receipt) is claims[place]]
@@ -101,9 +99,9 @@ class Leases:
         """The service that puts back what was claimed by nodes that renew it no more."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(SWEEP)
+            await asyncio.sleep(SWEEP * self.lease)
             link = self._store.link
-            if link.standing is None or loop.time() - link.since < CALM:
+            if link.standing is None or loop.time() - link.since < CALM * self.lease:
                 continue
             try:
                 await self._sweep()
@@ -116,7 +114,7 @@ class Leases:
         moment, *overdue = await link.run(_OVERDUE, [layout.unacked, layout.claims], [1, 1, ""])
         if not overdue:
             return
-        await asyncio.sleep(SWEEP / 2)
+        await asyncio.sleep(SWEEP * self.lease / 2)
         count = 0
         while True:
             _, *told = await link.run(_OVERDUE, [layout.unacked, layout.claims], [_AT_ONCE, _BYTES, moment])

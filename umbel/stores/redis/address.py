@@ -15,6 +15,7 @@ OPTIONS = (
     "virtual_host",
     "global_keyprefix",
     "visibility_timeout",
+    "lease",
     "connect_timeout",
     "ssl_ca_certs",
     "ssl_certfile",
@@ -22,6 +23,7 @@ OPTIONS = (
     "ssl_cert_reqs",
 )
 VISIBILITY_TIMEOUT = 3600.0
+LEASE = 25.0
 _UNVERIFIED = frozenset({"none", "cert_none", "optional", "cert_optional"})
 _VERIFIED = frozenset({"required", "cert_required"})
 
@@ -30,8 +32,8 @@ class Address(NamedTuple):
     """One server, and the part of its keys that is used.
 
     ``path`` is that of a unix socket, empty for TCP. ``prefix`` stands before every key and channel.
-    ``visibility_timeout`` is the shortest that a Celery worker on these keys has; it and ``connect_timeout`` are in
-    seconds. ``verify=False`` takes any certificate.
+    ``visibility_timeout`` is the shortest that a Celery worker on these keys has, ``lease`` how long a claim stands
+    that is not renewed; these and ``connect_timeout`` are in seconds. ``verify=False`` takes any certificate.
     """
 
     host: str
@@ -42,6 +44,7 @@ class Address(NamedTuple):
     path: str = ""
     prefix: str = ""
     visibility_timeout: float = VISIBILITY_TIMEOUT
+    lease: float = LEASE
     tls: bool = False
     connect_timeout: float = 5.0
     ca_certs: str | None = None
@@ -117,6 +120,8 @@ def _with_option(address: Address, name: str, value: str) -> Address:
         return address._replace(prefix=value)
     if name == "visibility_timeout":
         return address._replace(visibility_timeout=_seconds(address, name, value))
+    if name == "lease":
+        return address._replace(lease=_seconds(address, name, value))
     if name == "connect_timeout":
         return address._replace(connect_timeout=_seconds(address, name, value))
     if not address.tls:

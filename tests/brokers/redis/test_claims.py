@@ -34,7 +34,7 @@ async def test_what_a_dead_node_held_comes_again_marked_and_in_order(
             await until(are_back)
         async with listening(await hasty.consume(["mail"], 500)) as ear:
             again = await ear.hears(250)
-            assert sorted(ids(again)) == sorted(envelope.id for envelope in envelopes)
+            assert ids(again) == [envelope.id for envelope in envelopes]
             assert all(delivery.redelivered for delivery in again)
             await settle_all(ear.consumer, again, ACK)
     assert await keys(link, f"{queue}:") == BOUND

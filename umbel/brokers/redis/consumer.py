@@ -207,7 +207,7 @@ class RedisConsumer:
             for entry in told[at + 3 : at + 3 + count]:
                 number += 1
                 known = told_by(entry)
-                tag = f"{stem}{step}:{number}"
+                tag = f"{stem}{step}:{number:05d}"
                 envelope = Envelope("kombu", known.id, entry, b"")
                 delivery = Delivery(envelope, queue, tag, known.redelivered, known.priority)
                 if not self._claims.add(Claim(delivery, step, (self._number, number))):

@@ -35,7 +35,7 @@ local function take(list, q, step, most)
         local entry = entries[i]
         got = got + 1
         room = room - #entry
-        local mine = tag .. step .. ':' .. got
+        local mine = string.format('%s%d:%05d', tag, step, got)
         held[#held + 1] = mine
         held[#held + 1] = '[' .. entry .. ',"",' .. ARGV[8 + q] .. ']'
         index[#index + 1] = now

@@ -101,8 +101,11 @@ def entry_in(value: bytes) -> tuple[bytes, str]:
 
 
 def tags(owner: str, number: int) -> str:
-    """How the tags of a claim begin; the number of a list and that of the message follow, with a colon between."""
-    return f"{owner}:{number}:"
+    """How the tags of a claim begin; the number of a list and that of the message follow, with a colon between.
+
+    Those of one owner sort by when they were given.
+    """
+    return f"{owner}:{number:010d}:"
 
 
 def step_in(tag: bytes) -> int:

@@ -22,6 +22,7 @@ class Way:
         self.client = client
         self.server = server
         self.swallows = False
+        self.mute = False
         self.told: list[asyncio.StreamWriter] = []
         """The ends that were told that the other will say no more."""
 
@@ -30,7 +31,8 @@ class Way:
         try:
             while data := await reader.read(1 << 16):
                 await self._flowing.wait()
-                if not self.swallows and writer not in self.told:
+                muted = self.mute and writer is self.client
+                if not self.swallows and not muted and writer not in self.told:
                     writer.write(data)
                     await writer.drain()
         except OSError:
@@ -62,6 +64,7 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._pumps: set[asyncio.Task[None]] = set()
         self._flowing = asyncio.Event()
+        self._mute = False
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -88,6 +91,7 @@ class Proxy:
 
         def work() -> None:
             ways, self._ways = self._ways, []
+            self._mute = False
             for way in ways:
                 way.reset()
 
@@ -107,6 +111,16 @@ class Proxy:
         def work() -> None:
             for way in self._ways:
                 way.swallows = True
+
+        self._do(work)
+
+    def answer_no_more(self) -> None:
+        """From now on all connections, also new ones, lose what the server says, until ``cut``."""
+
+        def work() -> None:
+            self._mute = True
+            for way in self._ways:
+                way.mute = True
 
         self._do(work)
 
@@ -157,6 +171,7 @@ class Proxy:
             writer.transport.abort()
             return
         way = Way(self._flowing, writer, ours)
+        way.mute = self._mute
         self.made += 1
         self._ways.append(way)
         for pump in (way.pump(reader, ours), way.pump(theirs, writer)):

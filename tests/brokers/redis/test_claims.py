@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.brokers.redis.letters import BOUND, call, calls, die, ids, keys, overdue
+from tests.servers.proxy import Proxy
 from tools.redis_server import RedisServer
 from umbel.brokers.redis import RedisBroker
 from umbel.brokers.redis.consumer import RedisConsumer
@@ -148,3 +149,29 @@ async def test_a_node_that_cannot_renew_says_so_in_time(tmp_path: Path) -> None:
                 assert told == ["lost"]
     finally:
         server.close()
+
+
+async def test_what_was_claimed_when_the_answer_was_lost_is_handed_out_at_once(
+    url: str, redis: RedisServer, queue: str
+) -> None:
+    envelopes = calls(300)
+    with Proxy(redis.port) as proxy:
+        async with RedisBroker(url) as straight, RedisBroker(proxy.url(url)) as broker:
+            await straight.publish([(Route("mail", priority=n % 10), each) for n, each in enumerate(envelopes)])
+            async with listening(await broker.consume(["mail"], 1)) as ear:
+                await ear.hears(1)
+                proxy.answer_no_more()
+                await ear.consumer.resize(250)
+
+                async def are_claimed() -> bool:
+                    return await straight.size("mail") == 50
+
+                await until(are_claimed)
+                assert len(ear.deliveries) == 1
+                proxy.cut()
+                held = await ear.hears(250)
+                assert not any(delivery.redelivered for delivery in held)
+                assert len(set(ids(held))) == 250
+                await ear.consumer.resize(0)
+                await settle_all(ear.consumer, held, ACK)
+            assert await straight.size("mail") == 50

@@ -14,11 +14,11 @@ from umbel.brokers.redis.ears import Ears
 from umbel.brokers.redis.grave import Grave
 from umbel.brokers.redis.leases import Leases
 from umbel.clock import Clock
-from umbel.errors import StoreError, StoreRefused
+from umbel.errors import StoreError, StoreRefused, StoreUnreachable
 from umbel.model import RETURN, Delivery, Envelope, Settlement, later
 from umbel.ports import ResultBackend
 from umbel.stores.redis.connection import Word
-from umbel.stores.redis.layout import tags, value_of
+from umbel.stores.redis.layout import entry_in, tag, tags, value_of
 from umbel.stores.redis.link import Script
 from umbel.stores.redis.listener import Listener
 from umbel.stores.redis.store import RedisStore, parked
@@ -27,6 +27,7 @@ from umbel.wire.kombu import redelivered, told_by
 logger = logging.getLogger("umbel.brokers")
 
 _CLAIM = Script("claim")
+_AT_ONCE = 1000
 _BYTES = 1 << 20
 """Of messages, about, in one claim."""
 
@@ -63,6 +64,8 @@ class RedisConsumer:
         self._clock = clock
         self._owner = secrets.token_hex(8)
         self._number = 0
+        self._doubtful: list[tuple[int, int]] = []
+        """Claims of which the answer was lost: their numbers, and how many messages each has asked for."""
         self._claims = Claims()
         self._waiting: list[Delivery] = []
         """Claimed, and not handed out."""
@@ -167,10 +170,14 @@ class RedisConsumer:
         """Claim what there is; gives the seconds to wait before the next time: 0 when there may be more, None until
         somebody rings."""
         self._idle.clear()
+        told: list[Any] = []
         try:
             await self._put_off()
-            told = await self._store.link.run(_CLAIM, *self._question(room))
-            self._take(told)
+            if self._doubtful:
+                await self._recover()
+            else:
+                told = await self._ask(room)
+                self._take(told)
         finally:
             self._idle.set()
         if self._waiting:
@@ -178,13 +185,37 @@ class RedisConsumer:
         if not self._prefetch or self._closed:
             await self._give_back_waiting()
         await self._put_off()
-        now = self._clock.now()
-        if len(told) > 1:
+        if len(told) != 1:
             self._ears.found()
             return 0.0
-        soonest = None if told[0] == b"" else max(0.001, float(told[0]) - now)
+        soonest = None if told[0] == b"" else max(0.001, float(told[0]) - self._clock.now())
         poll = self._ears.listen()
         return min((each for each in (soonest, poll) if each is not None), default=None)
+
+    async def _ask(self, room: int) -> list[Any]:
+        """Have the script claim. When its answer is lost, what it may have claimed is looked for before the next."""
+        try:
+            told: list[Any] = await self._store.link.run(_CLAIM, *self._question(room))
+        except StoreUnreachable as error:
+            if error.doubtful:
+                self._doubtful.append((self._number, room))
+            raise
+        return told
+
+    async def _recover(self) -> None:
+        """Take in what was claimed by a script whose answer was lost."""
+        layout, steps = self._store.layout, range(len(self._store.layout.lists("")))
+        while self._doubtful:
+            number, room = self._doubtful[0]
+            places = [(step, place) for step in steps for place in range(1, room + 1)]
+            for at in range(0, len(places), _AT_ONCE):
+                some = places[at : at + _AT_ONCE]
+                names = [tag(self._owner, number, *place) for place in some]
+                values = await self._store.link.ask("HMGET", layout.unacked, *names)
+                for (step, place), value in zip(some, values, strict=True):
+                    if value is not None:
+                        self._receive(*entry_in(value), step, (number, place))
+            del self._doubtful[0]
 
     def _question(self, room: int) -> tuple[list[str], list[Word]]:
         """Keys and arguments of the script that claims."""
@@ -201,22 +232,26 @@ class RedisConsumer:
 
     def _take(self, told: list[Any]) -> None:
         """Take in what the script has claimed."""
-        now, number, at, stem = self._clock.now(), 0, 1, tags(self._owner, self._number)
+        place, at = 0, 1
         while at < len(told):
             queue, step, count = self._asked[told[at]], told[at + 1], told[at + 2]
             for entry in told[at + 3 : at + 3 + count]:
-                number += 1
-                known = told_by(entry)
-                tag = f"{stem}{step}:{number:05d}"
-                envelope = Envelope("kombu", known.id, entry, b"")
-                delivery = Delivery(envelope, queue, tag, known.redelivered, known.priority)
-                if not self._claims.add(Claim(delivery, step, (self._number, number))):
-                    continue
-                if known.due is not None and known.due > now:
-                    self._early.append(Settlement(delivery, later(known.due)))
-                else:
-                    self._waiting.append(delivery)
+                place += 1
+                self._receive(entry, queue, step, (self._number, place))
             at += 3 + count
+
+    def _receive(self, entry: bytes, queue: str, step: int, order: tuple[int, int]) -> None:
+        """One message that is this node's now; ``order`` are the number of the claim and its place in that."""
+        known = told_by(entry)
+        envelope = Envelope("kombu", known.id, entry, b"")
+        receipt = tag(self._owner, order[0], step, order[1])
+        delivery = Delivery(envelope, queue, receipt, known.redelivered, known.priority)
+        if not self._claims.add(Claim(delivery, step, order)):
+            return
+        if known.due is not None and known.due > self._clock.now():
+            self._early.append(Settlement(delivery, later(known.due)))
+        else:
+            self._waiting.append(delivery)
 
     async def _put_off(self) -> None:
         if self._early:

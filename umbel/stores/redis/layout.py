@@ -108,6 +108,11 @@ def tags(owner: str, number: int) -> str:
     return f"{owner}:{number:010d}:"
 
 
+def tag(owner: str, number: int, step: int, place: int) -> str:
+    """The whole tag of one message."""
+    return f"{tags(owner, number)}{step}:{place:05d}"
+
+
 def step_in(tag: bytes) -> int:
     """The number of the list from which a message came, in the tag of its claim."""
     return int(tag.split(b":")[-2])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import signal
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.servers.proxy import Proxy
 from tests.worker.process import Shop, wait_until
 from tools.rabbitmq import RabbitMQ, free_port
 from tools.redis_server import RedisServer
+from umbel.app import Umbel
 from umbel.errors import NotRegistered, PublishError, TaskRevokedError, WorkerLostError
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
@@ -174,6 +177,36 @@ def test_a_key_that_is_something_else_is_told_until_it_is_gone(shop: Shop, redis
     redis.command("DEL", f"{prefix}celery")
     assert shop.get(shop.send("add", 1, 1)) == 2
     assert "Traceback" not in worker.text()
+
+
+@pytest.mark.parametrize("countdown", [None, 0.3], ids=["ready", "for later"])
+def test_a_call_that_was_sent_twice_because_an_answer_was_lost_is_run_once(
+    shop: Shop, redis: RedisServer, countdown: float | None
+) -> None:
+    prefix = shop.url.partition("=")[2]
+
+    def there() -> int:
+        waiting = redis.command("ZCOUNT", f"{prefix}umbel.due.celery", "-inf", redis.command("TIME").split()[0])
+        return int(redis.command("LLEN", f"{prefix}celery")) + int(waiting)
+
+    shop.go()
+    with (
+        Proxy(redis.port) as proxy,
+        Umbel("caller", broker=proxy.url(shop.url), set_as_current=False) as caller,
+    ):
+        caller.conf.broker_publish_timeout = 60
+        caller.send_task("shop.add", (1, 1), queue="other")  # it is connected
+        proxy.answer_no_more()
+        options = {} if countdown is None else {"countdown": countdown}
+        sender = threading.Thread(target=caller.send_task, args=("shop.hold", ["a"]), kwargs=options)
+        sender.start()
+        wait_until(lambda: there() == 1)
+        proxy.cut()
+        sender.join()
+    assert there() == 2
+    shop.worker("-c", "2")
+    wait_until(lambda: there() + int(redis.command("HLEN", f"{prefix}unacked")) == 0)
+    assert shop.count("start a") == 1
 
 
 def test_what_is_taken_back_is_not_run_or_stopped_and_stays_so(shop: Shop) -> None:

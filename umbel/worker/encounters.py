@@ -61,7 +61,8 @@ class Encounters:
     """Where a result store is shared, between what arrives and what is started. The node's loop owns it.
 
     ``go_on(deliveries)`` gets what may be started: nothing was known of it twice, ``PAUSE`` seconds apart, and nobody
-    says that it runs there. ``node`` is this node's name in leases; ``here`` tells what is here already.
+    says that it runs there. ``node`` is this node's name in leases; ``here`` tells what is here already. With ``once``
+    one look is enough: nobody's claim goes to others before it has had the time to say so.
     """
 
     def __init__(
@@ -72,7 +73,10 @@ class Encounters:
         node: str,
         here: Here,
         go_on: Callable[[Sequence[Delivery]], None],
+        *,
+        once: bool,
     ) -> None:
+        self._once = once
         self._backend = backend
         self._clock = clock
         self._settling = settling
@@ -146,7 +150,7 @@ class Encounters:
             if record is not None and is_over(delivery.envelope, record):
                 logger.info("Task [%s] came again and has its end (%s): not run", record.id, record.state)
                 self._settling.settle([Settlement(delivery, ACK)])
-            elif delivery.envelope.id in leased or (not each.looks and _was_out(delivery)):
+            elif delivery.envelope.id in leased or (not self._once and not each.looks and _was_out(delivery)):
                 each.looks += delivery.envelope.id not in leased
                 each.at = now + PAUSE
                 continue

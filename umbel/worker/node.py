@@ -107,7 +107,7 @@ class Node:
             self._recall = Recall(self._holding, self._fleet, self._settling)
             await self._watch_marks(stack, broker, backend, consumer)
             self._listen(broker)
-            self._look_up(backend)
+            self._look_up(consumer, backend)
             if isinstance(consumer, Tethered):
                 consumer.on_lost(self._recall.lost)
             self._starter = self._make_starter(consumer, self._fleet)
@@ -160,12 +160,13 @@ class Node:
         self._mailbox = Mailbox(self._app, self._plan.name, broker.bus, commands, curious=own)
         self._services.append(asyncio.create_task(self._mailbox.run()))
 
-    def _look_up(self, backend: ResultBackend | None) -> None:
-        """Where messages and results are apart, what comes again may have its end already, or run elsewhere."""
-        if backend is None or self._settling.whole or isinstance(backend, Replies):
+    def _look_up(self, consumer: Consumer, backend: ResultBackend | None) -> None:
+        """What comes again may have its end already, or run elsewhere; a file that has it all knows better."""
+        whole = self._settling.whole
+        if backend is None or isinstance(backend, Replies) or (whole and not isinstance(consumer, Tethered)):
             return
         node = f"{self._plan.name} {ids.new_id()}"
-        known = Encounters(backend, self._app.clock, self._settling, node, self._recall, self._go_on)
+        known = Encounters(backend, self._app.clock, self._settling, node, self._recall, self._go_on, once=whole)
         self._encounters = self._recall.encounters = known
         self._services += [asyncio.create_task(service) for service in known.services()]
 

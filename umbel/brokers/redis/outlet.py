@@ -46,7 +46,7 @@ class Outlet:
                     error, failed = failed, None
                     raise error
                 self._bind(await store.link.connection(), messages)
-                await self._write(messages)
+                await self._write(self._things(messages, doubtful), messages)
                 return
             except StoreUnreachable as why:
                 if why.doubtful and not doubtful:
@@ -74,8 +74,8 @@ class Outlet:
         answer.add_done_callback(posting.answered)
         return posting.withdraw
 
-    async def _write(self, messages: Messages) -> None:
-        store, things = self._store, self._things(messages)
+    async def _write(self, things: list[list[Word]], messages: Messages) -> None:
+        store = self._store
         pushing = _pushing(things)
         if pushing is not None:
             try:
@@ -85,10 +85,10 @@ class Outlet:
         else:
             await store.settle(_instead_of_nothing(things))
 
-    def _things(self, messages: Messages) -> list[list[Word]]:
+    def _things(self, messages: Messages, again: bool = False) -> list[list[Word]]:
         """What the script that settles would be told to do."""
         now = self._clock.now()
-        return [self._store.sending(route, envelope, now) for route, envelope in messages]
+        return [self._store.sending(route, envelope, now, again=again) for route, envelope in messages]
 
     def _bind(self, connection: Connection, messages: Messages) -> None:
         """Have clients of others find the queues, as they would have made them; nobody waits for it."""

@@ -46,13 +46,17 @@ class RedisStore:
 
     # -- messages -------------------------------------------------------------------------------------------------
 
-    def sending(self, route: Route, envelope: Envelope, now: float) -> list[Word]:
-        """What the script that settles is told to do for one message."""
+    def sending(self, route: Route, envelope: Envelope, now: float, *, again: bool = False) -> list[Word]:
+        """What the script that settles is told to do for one message.
+
+        What may wait for its time already is sent ``again`` to where it waits, however late it is: so it comes out
+        second, and whoever gets it can find that out.
+        """
         layout, queue = self.layout, route.queue
         entry = addressed(envelope.head, route.exchange, route.routing_key or queue, route.priority)
         step = step_of(route.priority)
         place = layout.lists(queue)[step]
-        if route.due is None or route.due <= now:
+        if route.due is None or (route.due <= now and not again):
             return ["L", place, entry]
         waiting: list[Word] = [layout.due(queue), route.due, parked(step, now, entry)]
         # Whoever reads the list must know that it is not yet due; without that it waits for a worker of umbel's.

@@ -176,6 +176,15 @@ class KeepsRecords(Protocol):
 
 
 @runtime_checkable
+class Follows(Protocol):
+    """A consumer whose server may be too full for new messages, and takes what follows a task all the same."""
+
+    async def send(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
+        """As ``Broker.publish``, for what comes in the place of messages that are settled next, or were just now."""
+        ...
+
+
+@runtime_checkable
 class Tethered(Protocol):
     """A consumer whose claims hang on a connection: when that is lost, the store may give them to others at once.
 

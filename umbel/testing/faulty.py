@@ -7,8 +7,8 @@ Give an app a store that fails one call in ten, and look whether what stands on 
 
 or wrap adapters by hand: ``FaultyBroker(broker, faults)``, ``FaultyBackend(backend, faults)``. Whatever the wrapped
 adapter offers beyond its port (``Immediate``, ``Marks``, ``DeadLetters``, ``Withdraws``, a consumer's ``Lifelines``,
-``KeepsRecords``, ``Tethered`` and ``CountsStarts``) the wrapper offers too, save ``Posts``: what would be posted is
-published.
+``KeepsRecords``, ``Follows``, ``Tethered`` and ``CountsStarts``) the wrapper offers too, save ``Posts``: what would be
+posted is published.
 
 Three kinds of fault:
 
@@ -42,6 +42,7 @@ from umbel.ports import (
     Consumer,
     CountsStarts,
     DeadLetters,
+    Follows,
     Immediate,
     KeepsRecords,
     Lifelines,
@@ -279,12 +280,19 @@ class FaultyConsumer:
             self.lifeline = inner.lifeline
         if isinstance(inner, KeepsRecords):
             self.keeps = self._keeps
+        if isinstance(inner, Follows):
+            self.send = self._send
         if isinstance(inner, Tethered):
             self.on_lost = inner.on_lost
             self.overdue = inner.overdue
         if isinstance(inner, CountsStarts):
             self.starts_of = inner.starts_of
             self.count_start = self._count_start
+
+    async def _send(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
+        inner = self.inner
+        assert isinstance(inner, Follows)
+        await self.faults.call("publish", lambda: inner.send(messages))
 
     def _keeps(self, backend: ResultBackend) -> bool:
         assert isinstance(self.inner, KeepsRecords)

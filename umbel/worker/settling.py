@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from umbel.errors import StoreError
 from umbel.model import Envelope, Route, SealedRecord, Settlement
-from umbel.ports import Broker, Consumer, KeepsRecords, ResultBackend
+from umbel.ports import Broker, Consumer, Follows, KeepsRecords, ResultBackend
 from umbel.tracking import Note, keeper_of
 
 logger = logging.getLogger("umbel.worker")
@@ -35,6 +35,7 @@ class Settling:
         self._backend = backend
         self.whole = backend is None or (isinstance(consumer, KeepsRecords) and consumer.keeps(backend))
         """Whether a settlement and its record are one step."""
+        self._send = consumer.send if isinstance(consumer, Follows) else broker.publish
         self._progress = keeper_of(broker, backend)
         self._notes: dict[str, Note] = {}
         self._pending: list[Settlement | SealedRecord] = []
@@ -136,7 +137,7 @@ class Settling:
 
     async def _send_loose(self) -> None:
         loose = list(self._loose)
-        await self._broker.publish(loose)
+        await self._send(loose)
         del self._loose[: len(loose)]
 
     async def _write(self, batch: list[Settlement | SealedRecord]) -> None:
@@ -147,7 +148,7 @@ class Settling:
             # two servers: follow-ups, then records, then the verdict, so that a crash repeats and never loses
             follow_ups = [pair for settlement in settlements for pair in settlement.follow_ups]
             if follow_ups:
-                await self._broker.publish(follow_ups)
+                await self._send(follow_ups)
             records += [settlement.record for settlement in settlements if settlement.record is not None]
             settlements = [Settlement(each.delivery, each.verdict, (), each.record) for each in settlements]
             batch[:] = [*(entry for entry in batch if isinstance(entry, SealedRecord)), *settlements]

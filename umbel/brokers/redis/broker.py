@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -13,6 +14,7 @@ from umbel.brokers.redis.outlet import Outlet, Told
 from umbel.brokers.redis.places import places
 from umbel.brokers.redis.withdrawing import withdraw
 from umbel.clock import SystemClock
+from umbel.errors import StoreFull
 from umbel.model import Envelope, Queue, Route, SealedRecord
 from umbel.ports import Bus, DeadLetter, QueueSize
 from umbel.stores.declaring import declared
@@ -23,6 +25,8 @@ from umbel.stores.redis.listener import Listener
 from umbel.stores.redis.marking import OffersMarks
 from umbel.stores.redis.progressing import OffersProgress
 from umbel.stores.redis.store import RedisStore
+
+logger = logging.getLogger("umbel.brokers")
 
 DEAD_LETTERS_KEPT = 30 * 86400.0
 MOST_DEAD_LETTERS = 100_000
@@ -83,7 +87,10 @@ class RedisBroker(AdmitsShortcomings, OffersMarks, OffersProgress):
     async def declare(self, queue: Queue) -> None:
         """Have clients of others find the queue; here it needs no making."""
         declared(queue)
-        await self.keeper.link.ask_all(self.keeper.bindings(queue.name))
+        try:
+            await self.keeper.link.ask_all(self.keeper.bindings(queue.name))
+        except StoreFull as error:  # what is in the queue can be done all the same, which makes room
+            logger.warning("queue %s is not made known to others: %s", queue.name, error)
 
     async def publish(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
         """All of them in one step, or none."""
@@ -94,9 +101,9 @@ class RedisBroker(AdmitsShortcomings, OffersMarks, OffersProgress):
         return self._lines.here.outlet.post(messages, then)
 
     async def consume(self, queues: Sequence[str], prefetch: int) -> RedisConsumer:
-        store, listener, _ = self._lines.here
+        store, listener, outlet = self._lines.here
         retries = self._settings.get("broker_connection_max_retries", 100)
-        return RedisConsumer(store, listener, queues, prefetch, retries, self._grave, self.clock)
+        return RedisConsumer(store, listener, queues, prefetch, retries, outlet, self._grave, self.clock)
 
     async def size(self, queue: str) -> int:
         return await self.keeper.size(queue)

@@ -13,9 +13,10 @@ from umbel.brokers.redis.claims import Claim, Claims
 from umbel.brokers.redis.ears import Ears
 from umbel.brokers.redis.grave import Grave
 from umbel.brokers.redis.leases import Leases
+from umbel.brokers.redis.outlet import Outlet
 from umbel.clock import Clock
 from umbel.errors import StoreError, StoreRefused, StoreUnreachable
-from umbel.model import RETURN, Delivery, Envelope, Settlement, later
+from umbel.model import RETURN, Delivery, Envelope, Route, Settlement, later
 from umbel.ports import ResultBackend
 from umbel.stores.redis.connection import Word
 from umbel.stores.redis.layout import entry_in, tag, tags, value_of
@@ -52,6 +53,7 @@ class RedisConsumer:
         queues: Sequence[str],
         prefetch: int,
         retries: int | None,
+        outlet: Outlet,
         grave: Grave,
         clock: Clock,
     ) -> None:
@@ -60,6 +62,7 @@ class RedisConsumer:
         self._queues = list(dict.fromkeys(queues))
         self._prefetch = prefetch
         self._retries = retries
+        self._outlet = outlet
         self._grave = grave
         self._clock = clock
         self._owner = secrets.token_hex(8)
@@ -89,6 +92,10 @@ class RedisConsumer:
     def keeps(self, backend: ResultBackend) -> bool:
         """Whether ``backend`` is on this very server, so that a settlement writes its record too."""
         return getattr(backend, "place", None) == self._store.place
+
+    async def send(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
+        """See ``ports.Follows``."""
+        await self._outlet.publish(messages, follow=True)
 
     def on_lost(self, tell: Callable[[], None]) -> None:
         """See ``ports.Tethered``."""

@@ -28,8 +28,8 @@ class Outlet:
         self._bound: tuple[Connection | None, set[str]] = (None, set())
         """The queues that clients of others find, as this connection has seen to."""
 
-    async def publish(self, messages: Messages, failed: StoreError | None = None) -> None:
-        """Return when the server has taken all of them, in one step.
+    async def publish(self, messages: Messages, failed: StoreError | None = None, *, follow: bool = False) -> None:
+        """Return when the server has taken all of them, in one step; with ``follow`` even if it has no room.
 
         A server that has been there is waited for; what was on its way when the connection was lost is sent again,
         marked ``umbel_resent``. Raises ``StoreUnreachable`` at once when there never was a server. ``failed`` is how an
@@ -46,7 +46,7 @@ class Outlet:
                     error, failed = failed, None
                     raise error
                 self._bind(await store.link.connection(), messages)
-                await self._write(self._things(messages, doubtful), messages)
+                await self._write(self._things(messages, doubtful), messages, follow)
                 return
             except StoreUnreachable as why:
                 if why.doubtful and not doubtful:
@@ -74,16 +74,16 @@ class Outlet:
         answer.add_done_callback(posting.answered)
         return posting.withdraw
 
-    async def _write(self, things: list[list[Word]], messages: Messages) -> None:
+    async def _write(self, things: list[list[Word]], messages: Messages, follow: bool) -> None:
         store = self._store
-        pushing = _pushing(things)
+        pushing = None if follow else _pushing(things)
         if pushing is not None:
             try:
                 await store.link.ask(*pushing)
             except StoreError as error:
                 raise await store.explained(error, {route.queue for route, _ in messages}) from error
         else:
-            await store.settle(_instead_of_nothing(things))
+            await store.settle(_instead_of_nothing(things, "-" if follow else ""))
 
     def _things(self, messages: Messages, again: bool = False) -> list[list[Word]]:
         """What the script that settles would be told to do."""
@@ -110,9 +110,9 @@ def _pushing(things: list[list[Word]]) -> list[Word] | None:
     return ["LPUSH", first[1], *(thing[2] for thing in things)]
 
 
-def _instead_of_nothing(things: list[list[Word]]) -> list[Word]:
+def _instead_of_nothing(things: list[list[Word]], tag: str = "") -> list[Word]:
     """What the script that settles is told: all of these in one step, in the place of no delivery."""
-    return [0, "", len(things), *(word for thing in things for word in thing)]
+    return [0, tag, len(things), *(word for thing in things for word in thing)]
 
 
 def _unheard(answer: asyncio.Future[object]) -> None:

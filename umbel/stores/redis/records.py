@@ -40,7 +40,7 @@ class Records:
             now = self._now()
             args: list[Word] = [0]
             for record in records[at : at + _AT_ONCE]:
-                args += ["", 1, *self._store.storing(record, now)]
+                args += ["-", 1, *self._store.storing(record, now)]
             await self._store.settle(args)
 
     async def load(self, ids: Iterable[str]) -> dict[str, SealedRecord]:

@@ -1,6 +1,6 @@
 -- Settles deliveries whose claims still stand, and does what takes their place.
 -- KEYS: unacked, unacked_index, claims. ARGV: how many leave nothing behind, and their tags; then of each other delivery
--- its tag ('' for messages that come from none), how many things to do, and these:
+-- its tag ('' for what comes from none, '-' for what comes from none and must not wait), how many things to do, and these:
 --   L list entry | R list entry: at its end, or where it is handed out next
 --   Z zset score member: parked
 --   P reads now zset score member list: parked if somebody reads the queue who knows how, else in the list
@@ -115,9 +115,10 @@ while at <= #ARGV do
         wrong = wrong or things[ARGV[at]][2](at + 1)
         at = at + 1 + things[ARGV[at]][1]
     end
-    if wrong and (tag == '' or (redis.call('ZSCORE', KEYS[3], tag) and redis.call('HEXISTS', KEYS[1], tag) == 1)) then
+    local free = tag == '' or tag == '-'
+    if wrong and (free or (redis.call('ZSCORE', KEYS[3], tag) and redis.call('HEXISTS', KEYS[1], tag) == 1)) then
         told[#told + 1], told[#told + 2], told[#told + 3] = tag, wrong[1], wrong[2]
-    elseif tag == '' or let_go(tag) then
+    elseif free or let_go(tag) then
         for _ = 1, number do
             things[ARGV[start]][3](start + 1)
             start = start + 1 + things[ARGV[start]][1]

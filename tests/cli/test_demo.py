@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urljoin
@@ -17,6 +18,8 @@ import pytest
 
 from tests.cli.project import PATIENCE, Project, Running, wait_until
 from tests.visitor import look_around
+from tools.rabbitmq import free_port
+from tools.redis_server import RedisServer
 
 
 def processes_of(folder: Path) -> list[str]:
@@ -57,6 +60,31 @@ def test_it_says_where_its_page_is_and_its_buttons_start_tasks(project: Project,
         assert running.end() == 0
         assert running.errors == ""
         assert running.output.splitlines()[-1] == "Stopped: the worker has ended, and its files are gone."
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("how", ["--broker", "UMBEL_BROKER_URL"])
+def test_it_is_the_same_on_redis_with_another_url(project: Project, home: Path, redis: RedisServer, how: str) -> None:
+    prefix = f"demo-{uuid.uuid4().hex}:"
+    url = f"{redis.url}?global_keyprefix={prefix}"
+    if how != "--broker":
+        project.environ[how] = url
+    with project.start("demo", *(["--broker", url] if how == "--broker" else [])) as running:
+        look_around(page_of(running))
+        running.interrupt()
+        assert running.end() == 0
+        assert running.errors == ""
+    assert redis.command("EXISTS", f"{prefix}_kombu.binding.umbel.demo") == "1"
+    assert redis.command("EXISTS", f"{prefix}umbel.demo", f"{prefix}unacked") == "0"
+
+
+def test_a_server_that_is_away_is_named(project: Project, home: Path) -> None:
+    port = free_port()
+    done = project.run("demo", "--broker", f"redis://:secret@127.0.0.1:{port}/0")
+    assert done.returncode == 1
+    assert f"umbel: error: redis://:**@127.0.0.1:{port}/0: " in done.stderr
+    assert "secret" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)

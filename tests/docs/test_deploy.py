@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 import shlex
 import shutil
 import subprocess
@@ -17,7 +18,8 @@ from tests.docs.pages import blocks, tables
 from umbel.cli.choice import Choice
 from umbel.cli.program import program
 from umbel.settings.options import OPTIONS
-from umbel.stores.amqp.address import addresses
+from umbel.stores.amqp.address import addresses as amqp_addresses
+from umbel.stores.redis.address import addresses as redis_addresses
 
 GRACE = OPTIONS["worker_grace"].default
 REST = 10.0
@@ -99,15 +101,26 @@ def test_the_table_gives_every_supervisor_the_same_time(page: Path) -> None:
     assert all("45" in row[2] for row in rows)
 
 
-def test_the_compose_file_for_rabbitmq_names_what_exists(root: Path) -> None:
+def test_the_compose_file_names_what_exists(root: Path) -> None:
     file = root / "examples" / "compose.yaml"
     services = yaml.safe_load(file.read_text())["services"]
-    worker = services["worker"]
+    worker, page = services["worker"], services["page"]
 
     assert float(worker["stop_grace_period"].removesuffix("s")) >= GRACE + REST
-    assert understood(shlex.join(worker["command"])).info_name == "worker"
-    assert set(worker["environment"]) <= {option.environment_name for option in OPTIONS.values()}
-    (address,) = addresses(worker["environment"]["UMBEL_BROKER_URL"])
-    assert (address.host, address.vhost) == ("rabbitmq", "/")
-    assert address.host in services
-    assert worker["environment"]["UMBEL_RESULT_BACKEND"] == "rpc://"
+    command = understood(shlex.join(worker["command"]))
+    assert command.info_name == "worker"
+    module = page["command"][1].partition(":")[0]
+    assert worker["command"][2] == module
+    assert (root / worker["working_dir"].removeprefix("/app/") / f"{module}.py").exists()
+    for service in (worker, page):
+        assert set(service["environment"]) <= {option.environment_name for option in OPTIONS.values()}
+        broker = service["environment"]["UMBEL_BROKER_URL"].removeprefix("${UMBEL_BROKER_URL:-").removesuffix("}")
+        for url in (broker, service["environment"]["UMBEL_RESULT_BACKEND"]):
+            (address,) = redis_addresses(url)
+            assert (address.host, address.port, address.db) == ("redis", 6379, 0)
+        assert set(service["depends_on"]) <= services.keys()
+        assert all("healthcheck" in services[name] for name in service["depends_on"])
+    (other,) = re.findall(r"UMBEL_BROKER_URL=(\S+)", file.read_text())
+    (rabbit,) = amqp_addresses(other)
+    assert (rabbit.host, rabbit.vhost) == ("rabbitmq", "/")
+    assert "--appendonly yes --appendfsync always" in " ".join(services["redis"]["command"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 
 import click
 
@@ -16,21 +17,25 @@ from umbel.errors import MissingExtra
     cls=Command,
     section="Run",
     short_help="Show a page with tasks to watch.",
-    examples=("umbel demo", "umbel demo --port 8000"),
+    examples=("umbel demo --port 8000", "umbel demo --broker redis://localhost"),
 )
 @option("--port", type=Whole(0, 65535), metavar="PORT", default=0, help="Where the page listens; by default any.")
+@option("-b", "--broker", metavar="URL", help="Where messages are kept; by default in a file of its own.")
 @app_options
 @click.pass_obj
-def demo(choice: Choice, /, *, port: int) -> int:
+def demo(choice: Choice, /, *, port: int, broker: str | None) -> int:
     """Start a worker and a page, and say where the page is.
 
     Its buttons start tasks: a report in stages, an import with a bad row, pictures, a task that says nothing, one that
-    tries again, one that is slow to cancel. Nothing is configured, no server is needed, and nothing is left behind.
+    tries again, one that is slow to cancel. Nothing is configured, no server is needed, and nothing is left behind; on
+    a server the results stay for result_expires.
     """
     if choice.spec is not None or choice.settings:
         raise click.UsageError("the demo has an app of its own: leave out -A and --set")
     if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn")):
         raise MissingExtra("the demo's page", "web")
+    if broker is not None:
+        os.environ["UMBEL_BROKER_URL"] = broker
     from umbel.contrib.demo.running import run
 
     return run(port, click.echo)

@@ -1,4 +1,4 @@
-"""Runs the demo: a worker beside the page, on an embedded broker, until somebody has seen enough."""
+"""Runs the demo: a worker beside the page, by default on an embedded broker, until somebody has seen enough."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ def run(port: int, say: Callable[[str], None], folder: str | None = None, secret
 
     0 after ctrl-C, SIGTERM or SIGHUP, at whatever moment; 1 when the worker ended by itself: the end of its log is
     said then. Without ``folder`` its files are in one of its own, which is gone afterwards. Raises
-    ``ConfigurationError`` when the port is taken.
+    ``ConfigurationError`` when the port is taken, and ``StoreError`` when the broker cannot be used.
     """
     with _Ending() as ending, _listener(port) as listener, _home(folder) as home:
         os.environ["UMBEL_HOME"] = home
+        _reach_broker()
         server = _make_server(secret)
         with _worker(home) as worker:
             ending.watch(server, worker)
@@ -98,6 +99,20 @@ def _listener(port: int) -> socket.socket:
     except OSError as error:
         problem = f"port {port} of this machine is taken; --port names another, 0 takes any"
         raise ConfigurationError(problem) from error
+
+
+def _reach_broker() -> None:
+    from umbel import bridge
+    from umbel.contrib.demo.tasks import app
+    from umbel.model import Queue
+
+    way, broker = bridge.get(), app.broker
+
+    async def reach() -> None:
+        await way.entered(broker)
+        await broker.declare(Queue(app.conf.task_default_queue))
+
+    way.run(reach())
 
 
 @contextmanager

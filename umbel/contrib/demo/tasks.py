@@ -15,6 +15,7 @@ from umbel.contrib.demo.images import halve, make_pictures
 from umbel.errors import Retry, TaskCancelled, UserError
 
 app = Umbel("umbel.contrib.demo.tasks")
+app.conf.task_default_queue = "umbel.demo"  # on a server that others use, neither runs what is the other's
 
 PICTURES = 200
 

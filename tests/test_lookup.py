@@ -218,6 +218,7 @@ def test_the_error_lists_every_place_where_an_app_could_have_been(project: Proje
         "no app found:",
         "  -A, UMBEL_APP: not given",
         f"  {folder}/pyproject.toml: no app in [tool.umbel]",
+        f"  DJANGO_SETTINGS_MODULE: not given; {folder}/manage.py: no such file",
         f"  tasks ({folder}/tasks.py): no app in it",
         f"  {folder}/app.py: no such file",
     ]

@@ -31,6 +31,9 @@ recorder: Callable[[SealedRecord], None] | None = None
 flusher: Any = None
 """The ``umbel.progress.flusher.Flusher`` of this process; a worker sets it, elsewhere it is None."""
 
+after_commit: Callable[[Callable[[], object], str | None], None] | None = None
+"""Calls a function when the transaction of a database, by default the first, is committed; a web framework sets it."""
+
 
 def join(app: Any) -> None:
     """A new app: it gets every shared task there is, and those still to come."""
@@ -55,6 +58,11 @@ def choose(app: Any) -> None:
     """Make ``app`` the current one of this process; None leaves the process without one."""
     global _current
     _current = app
+
+
+def exists() -> bool:
+    """Whether there is a current app."""
+    return _current is not None
 
 
 def app() -> Any:

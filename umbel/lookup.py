@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
+import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +25,10 @@ _ATTRIBUTES = ("app", "umbel", "celery")
 _SUBMODULES = ("umbel", "celery", "tasks")
 _FILES = ("tasks", "app")
 
+_DJANGO = "DJANGO_SETTINGS_MODULE"
+_DJANGO_SITE = "umbel.contrib.django.site"
+_SET_DEFAULT = re.compile(rf"""setdefault\(\s*["']{_DJANGO}["']\s*,\s*["']([\w.]+)["']""")
+
 
 class Found(NamedTuple):
     """The app, and the module and attribute in which it stands."""
@@ -36,7 +43,8 @@ def find_app(spec: str | None, *, cwd: Path, environ: Mapping[str, str]) -> Foun
 
     Without a name: the module's ``app``, ``umbel`` or ``celery``, else its only app; then the same in its submodules
     ``umbel``, ``celery`` and ``tasks``. Without a spec: UMBEL_APP, then ``app`` of ``[tool.umbel]`` in the project's
-    pyproject.toml, then tasks.py and app.py in ``cwd``.
+    pyproject.toml, then the app of the Django site whose settings DJANGO_SETTINGS_MODULE or the project's manage.py
+    names (which sets DJANGO_SETTINGS_MODULE), then tasks.py and app.py in ``cwd``.
 
     ``cwd`` becomes the first entry of ``sys.path`` and stays it. Raises ``AppNotFound``, listing every place tried
     and what was there. An error inside a module that is imported is raised as it is, with a note of what led there.
@@ -57,7 +65,7 @@ def find_app(spec: str | None, *, cwd: Path, environ: Mapping[str, str]) -> Foun
         search.add_to_path(root)
         return search.named(named, f"{where} = {named!r}") or search.fail()
     search.tried.append(f"{path}: {'no app in [tool.umbel]' if path.exists() else 'no such file'}")
-    return search.in_files() or search.fail()
+    return search.in_django(root, environ) or search.in_files() or search.fail()
 
 
 class _Search:
@@ -99,6 +107,27 @@ class _Search:
         if colon:
             return self._at(module, attribute, source)
         return self._in_module(module) or self._in_submodules(module, source)
+
+    def in_django(self, root: Path, environ: Mapping[str, str]) -> Found | None:
+        """The app that ``umbel.contrib.django`` makes for a site."""
+        manage = root / "manage.py"
+        module, source = environ.get(_DJANGO), _DJANGO
+        if not module and manage.is_file():
+            named = _SET_DEFAULT.search(manage.read_text(encoding="utf-8", errors="replace"))
+            module, source = (named[1] if named else None), str(manage)
+        if not module:
+            self.tried.append(f"{_DJANGO}: not given; {manage}: {'names none' if manage.is_file() else 'no such file'}")
+            return None
+        if importlib.util.find_spec("django") is None:
+            self.tried.append(f"{source} = {module}: Django is not installed")
+            return None
+        self.add_to_path(root)
+        os.environ.setdefault(_DJANGO, module)
+        site = self._import(_DJANGO_SITE, f"{source} = {module}")
+        found = self._in_module(site) if site is not None else None
+        if found is None:
+            self.tried[-1] = f"{source} = {module}: 'umbel.contrib.django' is not among its INSTALLED_APPS"
+        return found
 
     def in_files(self) -> Found | None:
         """The app in tasks.py or app.py of the current folder."""

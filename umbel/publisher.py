@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from time import monotonic, sleep
@@ -178,6 +178,20 @@ class Publisher:
         message, envelope = self._written(defaults, route, message)
         self._publish(defaults, [(route, envelope)], message, retry)
         self._sent(route, message)
+
+    def written(self, route: Route, message: Message, *, retry: PublishRetry | None = None) -> Callable[[], None]:
+        """``send`` in two steps: ``message`` is written now, and sent when what is given is called.
+
+        Raises ``EncodeError``; the second step raises ``PublishError``.
+        """
+        defaults = self._defaults or self._read()
+        message, envelope = self._written(defaults, route, message)
+
+        def send() -> None:
+            self._publish(defaults, [(route, envelope)], message, retry)
+            self._sent(route, message)
+
+        return send
 
     async def asend(self, route: Route, message: Message, *, retry: PublishRetry | None = None) -> None:
         """As ``send``, from a coroutine, whose loop goes on meanwhile; where ``apart`` is true."""

@@ -101,6 +101,31 @@ class Task(Declared, Generic[P, R]):
         self.check(given, named)
         return await self.asend(given, named, NO_OPTIONS.with_(**options) if options else NO_OPTIONS)
 
+    def delay_on_commit(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
+        """As ``delay``, once the open transaction of Django's default database is committed; see
+        ``apply_async_on_commit``."""
+        self.check(args, kwargs)
+        return self.send_on_commit(args, kwargs, NO_OPTIONS)
+
+    def apply_async_on_commit(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        using: str | None = None,
+        **options: Any,
+    ) -> AsyncResult[R]:
+        """As ``apply_async``, once the open transaction of Django's database ``using`` is committed, the default one by
+        default; at once where none is open.
+
+        The call is written now, so that it raises here for whatever is wrong with it, and its id is known. After a
+        rollback it is never sent. ``PublishError`` is raised after the commit, and the data stay. Raises
+        ``ConfigurationError`` where ``umbel.contrib.django`` is not installed.
+        """
+        given, named = () if args is None else args, {} if kwargs is None else kwargs
+        self.check(given, named)
+        return self.send_on_commit(given, named, NO_OPTIONS.with_(**options) if options else NO_OPTIONS, using)
+
     def send(self, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions) -> AsyncResult[R]:
         """As ``apply_async``, with the options as a value, and arguments that were checked."""
         publisher, resolved = self.app.publisher, self.resolved(options)
@@ -113,6 +138,24 @@ class Task(Declared, Generic[P, R]):
             publisher.send(route, message)
         else:
             publisher.send(route, message, **options.offering)
+        return AsyncResult(message.id, self.app, ignored=message.ignore_result)
+
+    def send_on_commit(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions, using: str | None = None
+    ) -> AsyncResult[R]:
+        """As ``apply_async_on_commit``, with the options as a value, and arguments that were checked."""
+        if current.after_commit is None:
+            raise ConfigurationError(
+                "what is sent on commit is sent by Django: put 'umbel.contrib.django' into the site's INSTALLED_APPS"
+            )
+        publisher, resolved = self.app.publisher, self.resolved(options)
+        if self.pydantic:
+            args, kwargs = self.plain(args, kwargs)
+        route, message = publisher.prepare(self.name, args, kwargs, resolved)
+        if publisher.eager:
+            current.after_commit(lambda: run_here(self, message, sent=True), using)
+        else:
+            current.after_commit(publisher.written(route, message, **options.offering), using)
         return AsyncResult(message.id, self.app, ignored=message.ignore_result)
 
     async def asend(self, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions) -> AsyncResult[R]:
@@ -282,6 +325,11 @@ class Call(Generic[P, R]):
         """Send it; raises as ``Task.apply_async``."""
         self.task.check(args, kwargs)
         return self.task.send(args, kwargs, self._options)
+
+    def delay_on_commit(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
+        """Send it after the commit; see ``Task.apply_async_on_commit``."""
+        self.task.check(args, kwargs)
+        return self.task.send_on_commit(args, kwargs, self._options)
 
     def delay_many(self, arguments: Iterable[Sequence[Any]]) -> list[AsyncResult[R]]:
         """Send one call for each tuple of arguments; raises as ``Task.delay_many``."""

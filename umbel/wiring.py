@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -38,6 +38,8 @@ class Sender(Protocol):
     ) -> list[tuple[Route, Message]]: ...
 
     def send(self, route: Route, message: Message, *, retry: PublishRetry | None = None) -> None: ...
+
+    def written(self, route: Route, message: Message, *, retry: PublishRetry | None = None) -> Callable[[], None]: ...
 
     @property
     def apart(self) -> bool: ...

@@ -83,7 +83,7 @@ def app_options(command: F) -> F:
         section=section,
         expose_value=False,
         callback=_remember_app,
-        help="The app; without it UMBEL_APP, pyproject.toml, tasks.py and app.py are looked at.",
+        help="The app; without it UMBEL_APP, pyproject.toml, Django's settings, tasks.py and app.py are looked at.",
     )(command)
 
 

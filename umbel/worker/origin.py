@@ -12,6 +12,9 @@ from typing import Any
 from umbel.app import MAIN_COPY, Umbel
 from umbel.errors import ConfigurationError
 
+_OF_OURS = frozenset({"umbel.contrib.demo.tasks", "umbel.contrib.django.site"})
+"""The modules of umbel that have an app."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -43,7 +46,7 @@ def origin_of(app: Umbel) -> Origin:
     Raises ``ConfigurationError`` when there is none: another process could not find it.
     """
     for name, module in sorted(sys.modules.items(), key=lambda item: item[0] == "__main__"):
-        if name == "umbel" or (name.startswith("umbel.") and name != "umbel.contrib.demo.tasks"):
+        if name == "umbel" or (name.startswith("umbel.") and name not in _OF_OURS):
             continue
         for attribute, value in list(getattr(module, "__dict__", {}).items()):
             if value is app:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +13,16 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, Request, expect
 
 from tests.web.demo import Demo
+from tests.web.site import ROOT, Site
 
 pytestmark = [pytest.mark.slow, pytest.mark.server]
 
 Opened = Callable[..., Page]
+
+WSGI = [
+    ("flask_report", ("-m", "flask", "--app", "flask_report", "run", "--port", "{port}")),
+    ("django_report", ("-m", "gunicorn", "django_report:wsgi", "-b", "127.0.0.1:{port}")),
+]
 
 expect.set_options(timeout=60_000)
 
@@ -150,17 +157,20 @@ def test_thirty_elements_have_one_stream(demo: Demo, opened: Opened) -> None:
     assert most <= 2  # for a moment the one before it is there, too, and is being closed
 
 
-def test_seven_tabs_of_one_browser_all_load(demo: Demo, opened: Opened) -> None:
+def test_seven_tabs_of_one_browser_all_load_and_are_followed_when_they_are_shown(demo: Demo, opened: Opened) -> None:
+    """A browser opens six connections to a server: tabs that kept their streams would let no seventh load."""
     page = opened(demo.url)
-    first = press(page, "One that is slow to cancel", "A slow one to cancel")
-    moves_to(first, 1)
-    for _ in range(6):
-        other = page.context.new_page()
-        other.goto(demo.url)
-        expect(other.get_by_role("heading", name="umbel")).to_be_visible()
-    page.bring_to_front()
-    first.get_by_role("button", name="Cancel").click()
-    expect(first).to_contain_text("Cancelled")
+    tabs = [page, *(page.context.new_page() for _ in range(6))]
+    elements = []
+    for number, tab in enumerate(tabs):
+        tab.goto(demo.url)
+        elements.append(press(tab, "A report in stages", "Monthly report"))
+        moves_to(elements[-1], 1)
+        if number < 6:
+            hide(tab, True)
+    for tab, element in zip(tabs, elements, strict=True):
+        hide(tab, False)
+        expect(element).to_contain_text("The report has 12 pages")
 
 
 def test_a_server_that_is_killed_and_started_again_is_found_again(
@@ -228,6 +238,23 @@ def test_a_server_that_holds_no_streams_is_polled(demo: Demo, opened: Opened) ->
     expect(element).to_contain_text("The report has 12 pages")
 
 
+@pytest.mark.parametrize(("example", "line"), WSGI)
+def test_a_wsgi_server_is_polled_until_the_end(
+    tmp_path: Path, opened: Opened, example: str, line: tuple[str, ...]
+) -> None:
+    site = Site(tmp_path)
+    shutil.copy(ROOT / "examples" / f"{example}.py", tmp_path)
+    with site.worker(example), site.server(*(part.format(port=site.port) for part in line)):
+        page = opened(site.url, expected=("501", "404"))  # 404: examples have no icon
+        element = page.locator("umbel-progress")
+        moves_to(element, 10)
+        expect(element).to_contain_text("Writing")
+        element.get_by_role("button", name="Cancel").click()
+        expect(element).to_contain_text("Cancelled")
+        page.reload()
+        expect(element).to_contain_text("The report has 20 pages")
+
+
 def test_without_javascript_the_page_refreshes_itself(demo: Demo, opened: Opened, pictures: Path) -> None:
     page = opened(demo.url, java_script_enabled=False)
     page.get_by_role("button", name="200 pictures, resized").click()
@@ -261,12 +288,18 @@ def hide(page: Page, hidden: bool) -> None:
     )
 
 
-def test_programs_in_any_field_stay_text(demo: Demo, opened: Opened) -> None:
+@pytest.mark.parametrize("state", ["PROGRESS", "FAILURE", "<b>"])
+def test_programs_in_any_field_stay_text(demo: Demo, opened: Opened, state: str) -> None:
     page = opened(demo.url, expected=("SENTINEL",))
     evil = "<script>console.error('ran')</script><img src=x onerror=console.error('ran')>"
     snap = {
         "v": 1,
-        "state": "PROGRESS",
+        "state": state,
+        "error": {"text": evil, "ref": evil} if state == "FAILURE" else None,
+        "final": state == "FAILURE",
+        "attempts": evil,
+        "attempt": 2,
+        "children": {"n": evil, "done": evil, "running": evil, "failed": evil},
         "seq": 5,
         "percent": 10,
         "message": evil,
@@ -284,6 +317,9 @@ def test_programs_in_any_field_stay_text(demo: Demo, opened: Opened) -> None:
     page.route("**/stream?*", answer)
     element = press(page, "A task that says nothing", "A quiet task")
     expect(element).to_contain_text("<script>console.error")
+    element.evaluate("(element, evil) => element.setAttribute('label', evil)", evil)
+    element = page.locator("umbel-progress")
+    expect(element.locator("[part=label]")).to_have_text(evil)
     expect(element.locator("script, img")).to_have_count(0)
     expect(element.get_by_role("link")).to_have_count(1)
 

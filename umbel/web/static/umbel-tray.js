@@ -1,12 +1,17 @@
 // <umbel-tray base="/umbel/">: this visitor's tasks, over page changes; add(ticket, label).
 import { make, sheet, where } from './umbel-progress.js'
 
+const corner = new CSSStyleSheet
+corner.replaceSync(`:host{position:fixed;z-index:9;inset-block-end:1rem;inset-inline-end:1rem;box-sizing:border-box;margin:0;
+inline-size:min(22rem,100vw - 2rem);max-block-size:50vh;overflow:auto;padding:.5rem 1rem;border:1px solid #8888;border-radius:.5rem;
+background:Canvas;color:CanvasText;box-shadow:0 .25rem 1rem #0004}[part=row]{padding-block:.25rem}[part=row]+[part=row]{border-block-start:1px solid #8884}`)
+
 class Tray extends HTMLElement {
   connectedCallback() {
     this.name = 'umbel-tray ' + where(this)
     if (!this.r) {
       this.r = this.attachShadow({ mode: 'open' })
-      this.r.adoptedStyleSheets = [sheet]
+      this.r.adoptedStyleSheets = [sheet, corner]
       this.list = make('div', 'list')
       this.r.append(this.list)
       this.list.role = 'region'

@@ -94,10 +94,10 @@ class Site:
         """Status, headers and body."""
         return self._ask(urllib.request.Request(self.url + path, headers=headers))
 
-    def post(self, path: str, **headers: str) -> tuple[int, Message, bytes]:
+    def post(self, path: str, body: bytes = b"", /, **headers: str) -> tuple[int, Message, bytes]:
         """The same, by POST, as a script sends it."""
         given = {"Content-Type": "application/json", **headers}
-        return self._ask(urllib.request.Request(self.url + path, b"", headers=given))
+        return self._ask(urllib.request.Request(self.url + path, body, headers=given))
 
     def _ask(self, request: urllib.request.Request) -> tuple[int, Message, bytes]:
         try:

@@ -105,6 +105,15 @@ class Desk:
         owner = None if user is None else str(user)
         return self._tickets.write(Ticket(id, self.app.clock.now() + ttl, tuple(can), owner))
 
+    def openapi(self, base: str = "/umbel/") -> dict[str, Any]:
+        """The endpoints as OpenAPI 3.1 describes them, where the face is mounted at ``base``.
+
+        It names the tasks that pages may start, with their arguments; the host decides whether it serves it.
+        """
+        from umbel.web.describing import describe
+
+        return describe(self._exposing.tasks, base)
+
     # -- answering
 
     async def answer(self, asked: Asked) -> Answer:

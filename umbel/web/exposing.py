@@ -6,7 +6,7 @@ import inspect
 import json
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, get_type_hints
 
 from umbel import bridge
@@ -55,6 +55,11 @@ class Exposing:
         if not hasattr(exposed.task, "aapply_async"):
             raise ConfigurationError(f"expose takes a task, not {exposed.task!r}")
         self._by_alias[alias] = exposed
+
+    @property
+    def tasks(self) -> Mapping[str, Exposed]:
+        """All of them, by alias."""
+        return self._by_alias
 
     def find(self, alias: str) -> Exposed:
         """Raises ``Refused``."""

@@ -34,6 +34,7 @@ UmbelError
  ├─ TaskCancelled            raised in a task that was asked to stop, by track() and by progress
  ├─ UserError                raised by a task: its text may be shown to end users
  ├─ TimeoutError             (also the built-in TimeoutError) waited long enough
+ ├─ ChordError               the body of a chord cannot run, for one of the parts has failed
  ├─ MaxRetriesExceededError  a task asked to be tried again once too often
  ├─ Retry                    raised by a task: try again later
  ├─ Ignore                   raised by a task: record nothing
@@ -223,6 +224,10 @@ class UserError(UmbelError):
 
 class TimeoutError(UmbelError, builtins.TimeoutError):
     """The result was not there in time. The task goes on."""
+
+
+class ChordError(UmbelError):
+    """The body of a chord is not run: one of the tasks whose results it wants has failed, or was revoked."""
 
 
 class MaxRetriesExceededError(UmbelError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from umbel.errors import DecodeError, NoResultBackend
 from umbel.model import NO_LINKS, Links, Message
-from umbel.wire.signatures import Step, Waiting, after_failure, after_success, left_out
+from umbel.wire.signatures import Step, Waiting, after_failure, after_success, body_left_out, body_of, left_out
 
 
 def sig(task: str = "t", *args: Any, immutable: bool = False, **options: Any) -> dict[str, Any]:
@@ -187,6 +188,126 @@ class TestChords:
         assert calls(after_success(message(chain=[chord(sig("a"), body=sig("b")), sig("next")]), 5)) == [("next", [5])]
 
 
+class TestJoinedChords:
+    """Where a store can join the parts."""
+
+    def test_the_body_gets_the_values_and_keeps_what_it_was_given(self) -> None:
+        part = replace(message(chord=sig("body", 7, task_id="b", link=sig("next"))), group="g")
+        step = only(body_of(part, [1, 2], {}))
+        assert (step.args, step.options["task_id"], step.options["parent_id"], step.group) == (
+            ([1, 2], 7),
+            "b",
+            "1",
+            "g",
+        )
+        assert step.links.callbacks == [sig("next")]
+        assert after_success(part, 5, {}) == []
+
+    def test_an_immutable_body_gets_nothing(self) -> None:
+        assert calls(body_of(message(chord=sig("body", 7, immutable=True)), [1], {})) == [("body", [7])]
+
+    def test_each_part_of_a_header_carries_the_body_and_the_body_the_rest(self) -> None:
+        groups: dict[str, int] = {}
+        header = group(sig("a", 1, task_id="2"), sig("b", immutable=True), task_id="g", queue="q")
+        signature = {**sig("celery.chord", link_error=sig("e")), "kwargs": {"header": header, "body": sig("body")}}
+        first, second = after_success(message(chain=[sig("rest"), signature]), 5, groups)
+        assert groups == {"g": 2}
+        assert calls([first, second]) == [("a", [5, 1]), ("b", [])]
+        assert [(step.group, step.group_index, step.options["queue"]) for step in (first, second)] == [
+            ("g", 0, "q"),
+            ("g", 1, "q"),
+        ]
+        body = first.links.chord
+        assert body == second.links.chord
+        assert body is not None
+        assert body["options"]["chain"] == [sig("rest")]
+        assert body["options"]["link_error"] == [sig("e")]
+
+    def test_a_group_with_something_after_it_is_a_chord(self) -> None:
+        groups: dict[str, int] = {}
+        steps = after_success(
+            message(chain=[sig("last"), sig("body"), group(sig("a"), sig("b"), task_id="g")]), 5, groups
+        )
+        assert (calls(steps), groups) == ([("a", [5]), ("b", [5])], {"g": 2})
+        assert steps[0].links.chord is not None
+        assert (steps[0].links.chord["task"], steps[0].links.chord["options"]["chain"]) == ("body", [sig("last")])
+
+    def test_parts_are_counted_by_what_ends_last(self) -> None:
+        groups: dict[str, int] = {}
+        inner = chord(sig("x"), sig("y"), body=sig("inner", task_id="i"))
+        header = [
+            chain(sig("a"), sig("b")),
+            chain(),
+            group(sig("c"), sig("d")),
+            inner,
+            chain(sig("e"), group(sig("f"), sig("g"))),
+        ]
+        signature = {**sig("celery.chord"), "kwargs": {"header": group(*header, task_id="g"), "body": sig("body")}}
+        steps = after_success(message(chain=[signature]), 5, groups)
+        assert [step.task for step in steps] == ["a", "c", "d", "x", "y", "e"]
+        assert sorted(groups.values()) == [2, 1 + 2 + 1 + 2]
+        assert groups["g"] == 6
+        by_task = {step.task: step for step in steps}
+        assert by_task["a"].links.chord is None
+        assert by_task["c"].group == "g"
+        inner_body = by_task["x"].links.chord
+        assert inner_body is not None
+        assert (inner_body["options"]["group_id"], inner_body["options"]["chord"]["task"]) == ("g", "body")
+        assert by_task["x"].group not in ("g", None)
+        last = only(after_success(replace(message(), links=by_task["a"].links), 5, {}))
+        assert (last.task, last.group, last.links.chord is not None) == ("b", "g", True)
+        found = after_success(replace(message(), links=by_task["e"].links), 5, {})
+        assert [(step.task, step.group, step.links.chord is not None) for step in found] == [
+            ("f", "g", True),
+            ("g", "g", True),
+        ]
+
+    @pytest.mark.parametrize("header", [[], group(), [chain()]])
+    def test_a_header_without_parts_leads_to_the_body_at_once(self, header: Any) -> None:
+        groups: dict[str, int] = {}
+        signature = {**sig("celery.chord"), "kwargs": {"header": header, "body": sig("body", 1)}}
+        steps = after_success(message(chain=[sig("rest"), signature]), 5, groups)
+        assert (calls(steps), groups) == ([("body", [[], 1])], {})
+        assert steps[0].links.chain == [sig("rest")]
+
+    def test_the_ids_are_the_same_at_every_attempt(self) -> None:
+        signature = chord(sig("a"), chain(sig("b"), sig("c")), body=sig("body"))
+        plans = [after_success(message(chain=[signature]), value, {}) for value in (5, 6)]
+        ids = [[(step.options["task_id"], step.group) for step in plan] for plan in plans]
+        assert ids[0] == ids[1]
+        assert len(set(ids[0])) == 2
+
+    @pytest.mark.parametrize(
+        ("kwargs", "field"),
+        [
+            ({"header": 5, "body": sig()}, "embed.chain.header"),
+            ({"header": [5], "body": sig()}, "embed.chain.header.0"),
+            ({"header": [sig()], "body": None}, "embed.chain.body"),
+        ],
+    )
+    def test_a_chord_that_is_none_is_named(self, kwargs: Any, field: str) -> None:
+        with pytest.raises(DecodeError) as caught:
+            after_success(message(chain=[{**sig("celery.chord"), "kwargs": kwargs}]), 5, {})
+        assert caught.value.field == field
+
+    def test_a_body_that_is_not_run_leaves_out_what_comes_after_it(self) -> None:
+        outer = sig("outer", task_id="o")
+        inner = sig(
+            "body", task_id="b", link_error=[sig("e")], chain=[sig("z", task_id="z")], chord=outer, group_id="og"
+        )
+        body = body_left_out(message(chord=inner))
+        assert (body.id, body.task, body.links.errbacks) == ("b", "body", [sig("e")])
+        waiting, parts = left_out(body)
+        assert {each.id for each in waiting} == {"b", "z"}
+        assert [(part.id, part.group, part.links.chord) for part in parts] == [("b", "og", outer)]
+
+    def test_of_a_chain_as_a_body_the_first_has_the_callbacks(self) -> None:
+        inner = chain(sig("x", task_id="x", link_error=sig("e")), sig("y", task_id="y"), task_id="y")
+        body = body_left_out(message(chord=inner))
+        assert (body.id, body.links.errbacks) == ("y", [sig("e")])
+        assert {each.id for each in left_out(body)[0]} == {"x", "y"}
+
+
 class TestFailure:
     def test_an_error_callback_gets_the_id_of_what_failed(self) -> None:
         found = after_failure(message(errbacks=[sig("e", 1), sig("e", 2, immutable=True)]))
@@ -201,8 +322,8 @@ class TestFailure:
 
     def test_a_chord_may_wait_for_the_rest(self) -> None:
         assert left_out(message(chain=[sig("b", task_id="2", chord=sig("body"))]))[1]
-        waiting, in_chord = left_out(message(chain=[chord(sig("h", task_id="h"), body=sig("b", task_id="b"))]))
-        assert ([each.id for each in waiting], in_chord) == (["h", "b"], False)
+        waiting, parts = left_out(message(chain=[chord(sig("h", task_id="h"), body=sig("b", task_id="b"))]))
+        assert ([each.id for each in waiting], parts) == (["h", "b"], [])
 
 
 @pytest.mark.parametrize(

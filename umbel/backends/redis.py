@@ -13,6 +13,7 @@ from umbel.stores.bells import LoopBell
 from umbel.stores.loops import PerLoop
 from umbel.stores.redis.address import addresses
 from umbel.stores.redis.admitting import AdmitsShortcomings
+from umbel.stores.redis.joining import OffersJoins
 from umbel.stores.redis.listener import Ear, Listener
 from umbel.stores.redis.marking import OffersMarks
 from umbel.stores.redis.progressing import OffersProgress
@@ -28,7 +29,7 @@ class _Line(NamedTuple):
     listener: Listener
 
 
-class RedisBackend(AdmitsShortcomings, OffersMarks, OffersProgress):
+class RedisBackend(AdmitsShortcomings, OffersJoins, OffersMarks, OffersProgress):
     """Records on the server of ``url``; several URLs, with semicolons between, are tried in turn.
 
     Entering does not connect: the first use does. Each loop has connections of its own. A record and the word to those

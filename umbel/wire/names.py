@@ -19,6 +19,12 @@ PRIORITY_STEPS = (0, 3, 6, 9)
 RECORD = "celery-task-meta-"
 """Before the id of a task: the key of its record in Redis, and the channel on which it is told."""
 
+GROUP_RECORD = "celery-taskset-meta-"
+"""Before the id of a group: the keys in Redis by which its chord is counted."""
+
+GROUP_KEYS = (".j", ".s", ".t")
+"""After it: the ends of the parts, how many parts there are, and how many more."""
+
 BINDINGS = "_kombu.binding."
 """Before the name of an exchange: the key of the set of its queues in Redis."""
 
@@ -98,6 +104,7 @@ EXCEPTION_MODULES: dict[str, str] = {
     errors.NotRegistered.__name__: _CELERY,
     errors.TaskRevokedError.__name__: _CELERY,
     errors.TimeoutError.__name__: _CELERY,
+    errors.ChordError.__name__: _CELERY,
     errors.MaxRetriesExceededError.__name__: _CELERY,
     errors.Retry.__name__: _CELERY,
     errors.Ignore.__name__: _CELERY,

@@ -3,40 +3,37 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from umbel.errors import DecodeError, NoResultBackend
 from umbel.model import NO_LINKS, Links, Message
-from umbel.wire.fields import moment
-from umbel.wire.marks import LIFE, PREFIX, RESENT
-from umbel.wire.names import CHAIN, CHORD, GROUP, RESERVED_HEADERS
+from umbel.wire.marks import LIFE, RESENT
+from umbel.wire.names import CHAIN, CHORD, GROUP
 from umbel.wire.reprs import sort_of
+from umbel.wire.signature_fields import (
+    call_options,
+    chord_of,
+    every,
+    flat,
+    listed,
+    mapping,
+    parts_of,
+    read_signature,
+    tasks_of,
+    text_of,
+    whole_of,
+)
 
 _NAMESPACE = uuid.UUID("5f0a2a5e-6f0b-5d0e-9d6c-2b6f1f1d9a41")
 
-_CALL_OPTIONS = (
-    "countdown",
-    "queue",
-    "exchange",
-    "routing_key",
-    "serializer",
-    "compression",
-    "ignore_result",
-    "shadow",
-    "argsrepr",
-    "kwargsrepr",
-    "time_limit",
-    "soft_time_limit",
-)
-"""Options of a signature that are options of the call which it becomes, under the same name."""
-
-_PROPERTIES = ("delivery_mode", "app_id", "message_id", "type", "user_id")
-"""Options of a signature that are properties of the message."""
-
 MAX_STEPS = 10_000
 """A message that is followed by more tasks at once is refused."""
+
+
+_OF_CHORD = frozenset({"task_id", "chord", "group_id", "group_index", "link", "link_error", "root_id", "parent_id"})
+"""Options of a chord, or of its header, that are none of its parts'."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,84 +71,120 @@ class Waiting(NamedTuple):
     reply_to: str
 
 
-def after_success(message: Message, value: Any) -> list[Step]:
+def after_success(message: Message, value: Any, groups: dict[str, int] | None = None) -> list[Step]:
     """What follows when the task has returned ``value``: its callbacks, then what is next in its chain.
+
+    ``groups`` is given where a store can join the parts of chords: it gets the number of parts of each group that
+    follows and has a body.
 
     The ids are those that the signatures name, else derived from the message's and the position, so that they are the
     same at every attempt. A message with ``umbel_resent`` or ``umbel_life`` hands its mark on. Raises ``DecodeError``
-    that names the part of the links which is wrong, ``NoResultBackend`` when one of them is a chord, which takes a
-    store that can join its parts.
+    that names the part of the links which is wrong, ``NoResultBackend`` without ``groups`` when one of them is a chord.
     """
-    links, plan = message.links, _Plan(message)
-    if links.chord is not None:
+    links, plan = message.links, _Plan(message, groups)
+    if links.chord is not None and groups is None:
         raise NoResultBackend(
             f"it is a part of a chord (group {message.group}), and no result store here can join the parts: run it on "
             "a worker whose result_backend can"
         )
     for number, signature in enumerate(links.callbacks or ()):
         where = f"callbacks.{number}"
-        plan.add(_read(signature, where), (value,), where)
+        plan.add(read_signature(signature, where), (value,), where)
     if links.chain:
         plan.follow(list(links.chain), (value,))
     return plan.steps
 
 
-def after_failure(message: Message) -> list[tuple[Step, Mapping[str, Any]]]:
+def body_of(message: Message, values: Sequence[Any], groups: dict[str, int]) -> list[Step]:
+    """The body of the chord of which ``message`` is a part, for the values of all parts; as ``after_success``."""
+    plan, body = _Plan(message, groups), read_signature(message.links.chord, "chord")
+    if message.group is not None:
+        body["options"].setdefault("group_id", message.group)
+    plan.add(body, (list(values),), "chord")
+    return plan.steps
+
+
+def body_left_out(message: Message) -> Message:
+    """The body of the chord of which ``message`` is a part, as a task that fails without being run: its id is the one
+    that its error callbacks hear of, and ``left_out`` names all that was to come. Raises as ``after_success``."""
+    body = read_signature(message.links.chord, "chord")
+    options = body["options"]
+    errors = listed(options, "link_error", "chord")
+    if body["task"] == CHAIN and (tasks := tasks_of(body, "chord")):
+        first = read_signature(tasks[0], "chord.0")
+        errors = [*listed(first["options"], "link_error", "chord.0"), *errors]
+    return Message(
+        task=body["task"],
+        id=text_of(options, "task_id", "chord") or _Plan(message, None).id_at("chord"),
+        parent_id=message.id,
+        root_id=message.root_id or message.id,
+        reply_to=text_of(options, "reply_to", "chord") or message.reply_to,
+        marks=message.marks,
+        links=Links(errbacks=errors or None, chain=[*listed(options, "chain", "chord"), body]),
+    )
+
+
+def after_failure(message: Message, groups: dict[str, int] | None = None) -> list[tuple[Step, Mapping[str, Any]]]:
     """The error callbacks, each as the task that gets the failed one's id, and as the signature that was read.
 
     Raises as ``after_success``.
     """
     found: list[tuple[Step, Mapping[str, Any]]] = []
     for number, signature in enumerate(message.links.errbacks or ()):
-        where, plan = f"errbacks.{number}", _Plan(message)
-        read = _read(signature, where)
+        where, plan = f"errbacks.{number}", _Plan(message, groups)
+        read = read_signature(signature, where)
         plan.add(read, (message.id,), where)
         found += [(step, read) for step in plan.steps]
     return found
 
 
-def left_out(message: Message) -> tuple[list[Waiting], bool]:
-    """What will never run when the task has failed: the rest of its chain; and whether a chord waits for that rest."""
+def left_out(message: Message) -> tuple[list[Waiting], list[Message]]:
+    """What will never run when the task has failed: the rest of its chain; and those of it that are parts of a chord,
+    each as a message with that link alone."""
     waiting: list[Waiting] = []
-    in_chord = message.links.chord is not None
+    parts = {message.id: message} if message.links.chord is not None else {}
     for signature in reversed(message.links.chain or ()):
-        for inner in _every(signature):
+        for inner in every(signature):
             options = inner.get("options")
             if not isinstance(options, Mapping):
                 continue
-            in_chord = in_chord or options.get("chord") is not None
-            task_id, reply_to = options.get("task_id"), options.get("reply_to") or message.reply_to
-            if isinstance(task_id, str) and task_id and inner.get("task") not in (CHAIN, GROUP, CHORD):
-                waiting.append(Waiting(task_id, str(inner.get("task")), str(reply_to)))
-    return waiting, in_chord
-
-
-def _every(signature: Any) -> Iterator[Mapping[str, Any]]:
-    """The signature and all that it is made of."""
-    pending = [signature]
-    while pending:
-        found = pending.pop()
-        if not isinstance(found, Mapping):
-            continue
-        yield found
-        kwargs = found.get("kwargs")
-        if isinstance(kwargs, Mapping) and found.get("task") in (CHAIN, GROUP, CHORD):
-            for name in ("body", "header", "tasks"):
-                inner = kwargs.get(name)
-                pending += reversed(inner) if isinstance(inner, (list, tuple)) else [inner]
+            task, task_id, chord = str(inner.get("task")), options.get("task_id"), options.get("chord")
+            if task == CHORD:
+                body = mapping(mapping(inner.get("kwargs")).get("body"))
+                task_id = mapping(body.get("options")).get("task_id")
+            id = task_id if isinstance(task_id, str) else ""
+            if id and task not in (CHAIN, GROUP, CHORD):
+                waiting.append(Waiting(id, task, str(options.get("reply_to") or message.reply_to)))
+            if isinstance(chord, Mapping) and task != GROUP:
+                group, place = options.get("group_id"), options.get("group_index")
+                id = id or _Plan(message, None).id_at(f"left.{len(parts)}")
+                parts[id] = Message(
+                    task=task,
+                    id=id,
+                    parent_id=message.id,
+                    root_id=message.root_id or message.id,
+                    group=group if isinstance(group, str) else None,
+                    group_index=place if type(place) is int else None,
+                    reply_to=message.reply_to,
+                    marks=message.marks,
+                    links=Links(chord=chord),
+                )
+    return waiting, list(parts.values())
 
 
 class _Plan:
     """The steps after one message, as they are found."""
 
-    def __init__(self, message: Message) -> None:
+    def __init__(self, message: Message, groups: dict[str, int] | None) -> None:
         self._message = message
+        self._groups = groups
+        """How many parts the groups have that a body waits for; None where nothing can join them."""
         self._marks = {name: message.marks[name] for name in (LIFE, RESENT) if message.marks.get(name)}
         self.steps: list[Step] = []
 
     def follow(self, rest: list[Any], head: tuple[Any, ...], where: str = "chain") -> None:
         """Go on with a chain, whose next is the last of ``rest``."""
-        following = _read(rest[-1], where)
+        following = read_signature(rest[-1], where)
         self.add(following, head, where, rest[:-1])
 
     def add(self, signature: dict[str, Any], head: tuple[Any, ...], where: str, rest: Sequence[Any] = ()) -> None:
@@ -159,7 +192,7 @@ class _Plan:
         if len(self.steps) >= MAX_STEPS:
             raise DecodeError(f"embed.{where}", f"more than {MAX_STEPS} tasks follow this one")
         kind = signature["task"]
-        if kind == CHORD:
+        if kind == CHORD and self._groups is None:
             raise NoResultBackend(
                 f"embed.{where}: a chord follows it, and no result store here can join the parts of a chord: run it "
                 "on a worker whose result_backend can"
@@ -169,12 +202,15 @@ class _Plan:
             self._chain(signature, args, where, rest)
         elif kind == GROUP:
             self._group(signature, args, where, rest)
+        elif kind == CHORD:
+            kwargs = signature["kwargs"]
+            self._chord(signature["options"], kwargs.get("header"), kwargs.get("body"), args, where, rest)
         else:
             self.steps.append(self._step(signature, args, where, rest))
 
     def _chain(self, signature: dict[str, Any], args: tuple[Any, ...], where: str, rest: Sequence[Any]) -> None:
         options = signature["options"]
-        tasks = [_read(each, f"{where}.{number}") for number, each in enumerate(_tasks(signature, where))]
+        tasks = [read_signature(each, f"{where}.{number}") for number, each in enumerate(tasks_of(signature, where))]
         if not tasks:
             if rest:
                 self.follow(list(rest), args, f"{where}.rest")
@@ -183,17 +219,20 @@ class _Plan:
         for name in ("task_id", "chord", "group_id", "group_index"):
             if options.get(name) is not None:
                 last.setdefault(name, options[name])
-        last["link"] = [*_listed(last, "link", where), *_listed(options, "link", where)]
+        last["link"] = [*listed(last, "link", where), *listed(options, "link", where)]
         for task in tasks:
             task["options"]["link_error"] = [
-                *_listed(task["options"], "link_error", where),
-                *_listed(options, "link_error", where),
+                *listed(task["options"], "link_error", where),
+                *listed(options, "link_error", where),
             ]
         tasks[0]["options"].update({name: value for name, value in options.items() if name not in own})
         self.add(tasks[0], args, f"{where}.0", [*rest, *reversed(tasks[1:])])
 
     def _group(self, signature: dict[str, Any], args: tuple[Any, ...], where: str, rest: Sequence[Any]) -> None:
-        tasks = _tasks(signature, where)
+        tasks = tasks_of(signature, where)
+        if rest and tasks and self._groups is not None:
+            self._chord({}, signature, rest[-1], args, where, rest[:-1])
+            return
         if rest and tasks:
             raise NoResultBackend(
                 f"embed.{where}: a group follows it whose results the rest of the chain wants, and no result store "
@@ -202,25 +241,73 @@ class _Plan:
         if rest:
             self.follow(list(rest), ([],), f"{where}.rest")
         options = signature["options"]
-        group = _text(options, "task_id", where) or self._id(where)
+        in_chord = options.get("chord") is not None  # then it is counted by the group that the body waits for
+        own_id = text_of(options, "task_id", where) or self.id_at(where)
+        group = (in_chord and text_of(options, "group_id", where)) or own_id
         shared = {name: value for name, value in options.items() if name not in ("task_id", "group_id", "link")}
-        errors = _listed(shared, "link_error", where)
+        errors = listed(shared, "link_error", where)
         shared.pop("link_error", None)
         for number, each in enumerate(tasks):
-            member = _read(each, f"{where}.{number}")
+            member = read_signature(each, f"{where}.{number}")
             own = member["options"]
             more = {**own, **shared, "group_id": group, "group_index": number}
-            more["link_error"] = [*_listed(own, "link_error", where), *errors]
+            more["link_error"] = [*listed(own, "link_error", where), *errors]
             self.add({**member, "options": more}, args, f"{where}.{number}")
+
+    def _chord(
+        self,
+        options: Mapping[str, Any],
+        header: Any,
+        last: Any,
+        args: tuple[Any, ...],
+        where: str,
+        rest: Sequence[Any],
+    ) -> None:
+        """The header of a chord; each of its parts carries the body, and the body what comes after the chord."""
+        assert self._groups is not None
+        group, tasks, shared = self._header(header, where)
+        body = read_signature(last, f"{where}.body")
+        own = body["options"]
+        for name in ("chord", "group_id", "group_index"):
+            if options.get(name) is not None:
+                own.setdefault(name, options[name])
+        own.setdefault("group_id", group)
+        for name in ("link", "link_error"):
+            own[name] = [*listed(own, name, where), *listed(options, name, where)]
+        if rest:
+            own["chain"] = [*rest, *listed(own, "chain", where)]
+        more = {name: value for name, value in options.items() if name not in _OF_CHORD}
+        parts = 0
+        for number, each in enumerate(tasks):
+            parts += parts_of(each)
+            member = {**each, "options": {**more, **shared, **each["options"]}}
+            member["options"].update(group_id=group, group_index=number, chord=body)
+            self.add(member, tuple(args), f"{where}.{number}")
+        if parts:
+            self._groups[group] = parts
+        else:
+            self.add({**body, "options": own}, ([],), f"{where}.body")
+
+    def _header(self, header: Any, where: str) -> tuple[str, list[dict[str, Any]], dict[str, Any]]:
+        """The id of the group, its tasks with those of groups in it, and options that all of them have."""
+        where = f"{where}.header"
+        if isinstance(header, (list, tuple)):
+            return self.id_at(where), flat(header, where), {}
+        read = read_signature(header, where)
+        if read["task"] != GROUP:
+            return self.id_at(where), [read], {}
+        shared = {name: value for name, value in read["options"].items() if name not in _OF_CHORD}
+        group = text_of(read["options"], "task_id", where) or self.id_at(where)
+        return group, flat(tasks_of(read, where), where), shared
 
     def _step(self, signature: dict[str, Any], args: tuple[Any, ...], where: str, rest: Sequence[Any]) -> Step:
         options, message = signature["options"], self._message
-        chain = [*rest, *_listed(options, "chain", where)]
+        chain = [*rest, *listed(options, "chain", where)]
         links = Links(
-            callbacks=_listed(options, "link", where) or None,
-            errbacks=_listed(options, "link_error", where) or None,
+            callbacks=listed(options, "link", where) or None,
+            errbacks=listed(options, "link_error", where) or None,
             chain=chain or None,
-            chord=_chord(options, where),
+            chord=chord_of(options, where),
         )
         names = options.get("stamped_headers") or ()
         if not isinstance(names, (list, tuple)):
@@ -230,112 +317,20 @@ class _Plan:
             args=args,
             kwargs=signature["kwargs"],
             options={
-                **_call_options(options, where),
-                "task_id": _text(options, "task_id", where) or self._id(where),
-                "reply_to": _text(options, "reply_to", where) or message.reply_to or None,
+                **call_options(options, where),
+                "task_id": text_of(options, "task_id", where) or self.id_at(where),
+                "reply_to": text_of(options, "reply_to", where) or message.reply_to or None,
                 "parent_id": message.id,
                 "root_id": message.root_id or message.id,
             },
-            priority=_whole(options, "priority", where),
-            group=_text(options, "group_id", where),
-            group_index=_whole(options, "group_index", where),
+            priority=whole_of(options, "priority", where),
+            group=text_of(options, "group_id", where),
+            group_index=whole_of(options, "group_index", where),
             stamps={str(name): options[name] for name in names if name in options},
             marks=self._marks,
             links=NO_LINKS if links == NO_LINKS else links,
         )
 
-    def _id(self, where: str) -> str:
+    def id_at(self, where: str) -> str:
+        """The id of what stands there and names none."""
         return str(uuid.uuid5(_NAMESPACE, f"{self._message.id}/{where}"))
-
-
-def _read(signature: Any, where: str) -> dict[str, Any]:
-    """A signature with every part that a plan asks for, its options as a copy; raises ``DecodeError``."""
-    if not isinstance(signature, Mapping):
-        raise DecodeError(f"embed.{where}", f"is {sort_of(signature)} and must be a signature")
-    task = signature.get("task")
-    if not isinstance(task, str) or not task:
-        raise DecodeError(f"embed.{where}.task", f"is {sort_of(task)} and must be a task's name")
-    read: dict[str, Any] = {"task": task, "immutable": bool(signature.get("immutable"))}
-    for name, kinds, wanted in (("args", (list, tuple), "a list"), ("kwargs", Mapping, "a table")):
-        value = signature.get(name)
-        if value is None:
-            value = () if name == "args" else {}
-        if not isinstance(value, kinds):
-            raise DecodeError(f"embed.{where}.{name}", f"is {sort_of(value)} and must be {wanted}")
-        read[name] = value
-    options = signature.get("options")
-    if options is not None and not isinstance(options, Mapping):
-        raise DecodeError(f"embed.{where}.options", f"is {sort_of(options)} and must be a table")
-    read["options"] = dict(options or {})
-    return read
-
-
-def _tasks(signature: Mapping[str, Any], where: str) -> Sequence[Any]:
-    tasks = signature["kwargs"].get("tasks")
-    if not isinstance(tasks, (list, tuple)):
-        raise DecodeError(f"embed.{where}.kwargs.tasks", f"is {sort_of(tasks)} and must be a list of signatures")
-    return tasks
-
-
-def _listed(options: Mapping[str, Any], name: str, where: str) -> list[Mapping[str, Any]]:
-    """The signatures of an option, which may be one, a list or nothing."""
-    value = options.get(name)
-    if value is None:
-        return []
-    found = list(value) if isinstance(value, (list, tuple)) else [value]
-    for each in found:
-        if not isinstance(each, Mapping):
-            raise DecodeError(f"embed.{where}.options.{name}", f"holds {sort_of(each)} and must hold signatures")
-    return found
-
-
-def _chord(options: Mapping[str, Any], where: str) -> Mapping[str, Any] | None:
-    value = options.get("chord")
-    if value is not None and not isinstance(value, Mapping):
-        raise DecodeError(f"embed.{where}.options.chord", f"is {sort_of(value)} and must be a signature")
-    return value
-
-
-def _text(options: Mapping[str, Any], name: str, where: str) -> str | None:
-    value = options.get(name)
-    if value is not None and not isinstance(value, str):
-        raise DecodeError(f"embed.{where}.options.{name}", f"is {sort_of(value)} and must be text")
-    return value or None
-
-
-def _whole(options: Mapping[str, Any], name: str, where: str) -> int | None:
-    value = options.get(name)
-    if value is not None and (type(value) is not int or not 0 <= value < 2**31):
-        raise DecodeError(f"embed.{where}.options.{name}", f"is {sort_of(value)} and must be a whole number from 0")
-    return value
-
-
-def _call_options(options: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """What a signature says of its call; what only a sender needs (retry_policy, producer …) is left out."""
-    said = {name: options[name] for name in _CALL_OPTIONS if options.get(name) is not None}
-    if said.get("queue") is not None:
-        said.pop("exchange", None)
-        said.pop("routing_key", None)
-    if options.get("eta") is not None and not said.get("countdown"):
-        said.pop("countdown", None)
-        said["eta"] = moment(f"embed.{where}.options.eta", options["eta"])
-    expires = options.get("expires")
-    if expires is not None:
-        number = isinstance(expires, int | float)
-        said["expires"] = expires if number else moment(f"embed.{where}.options.expires", expires)
-    headers = options.get("headers")
-    if isinstance(headers, Mapping):
-        stamps = options.get("stamped_headers") or ()
-        own = {
-            name: value
-            for name, value in headers.items()
-            if isinstance(name, str)
-            and name not in RESERVED_HEADERS
-            and name not in stamps
-            and not name.startswith(PREFIX)
-        }
-        said["headers"] = own or None
-    properties = {name: options[name] for name in _PROPERTIES if options.get(name) is not None}
-    if properties:
-        said["properties"] = properties
-    return said

@@ -1,4 +1,4 @@
-"""Has what follows a task happen: callbacks, error callbacks, the rest of its chain."""
+"""Has what follows a task happen: callbacks, error callbacks, the rest of its chain, the body of its chord."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from umbel.app import Umbel
 from umbel.attempt import failed
 from umbel.call import NO_OPTIONS, CallOptions
 from umbel.declared import Declared
-from umbel.errors import EncodeError, TaskRevokedError, UmbelError
+from umbel.errors import ChordError, EncodeError, TaskRevokedError, UmbelError
 from umbel.handlers import Call
 from umbel.model import Delivery, Envelope, Failed, Message, Outcome, Revoked, Route, SealedRecord, State, Succeeded
 from umbel.request import Request
@@ -21,6 +21,7 @@ from umbel.task import Task
 from umbel.wire import signatures
 from umbel.wire.marks import RESENT
 from umbel.wire.signatures import Step
+from umbel.worker.joining import Joining
 from umbel.worker.settler import NOTHING, Sequel, Settler
 
 logger = logging.getLogger("umbel.worker")
@@ -30,21 +31,37 @@ class Following:
     """Makes messages of the links of others; keeps nothing of any task.
 
     ``call`` calls error callbacks that take the exception; without it, they are not called. ``record`` takes the
-    records of tasks that never run; by default they go the way of those of a running task.
+    records of tasks that never run; by default they go the way of those of a running task. Without ``joining`` no chord
+    can be followed.
     """
 
     def __init__(
-        self, app: Umbel, settler: Settler, call: Call | None, record: Callable[[SealedRecord], None] | None = None
+        self,
+        app: Umbel,
+        settler: Settler,
+        call: Call | None,
+        record: Callable[[SealedRecord], None] | None = None,
+        joining: Joining | None = None,
     ) -> None:
         self._app = app
         self._settler = settler
         self._call = call
         self._record = record
+        self._joining = joining
+
+    @property
+    def _joiner(self) -> Joining | None:
+        return self._joining if self._joining is not None and self._joining.possible else None
 
     def check(self, message: Message) -> None:
         """Raise what stands against following this message, before it is run: ``DecodeError``, ``NoResultBackend``
         where a chord is in the way, ``ConfigurationError`` for options that no call has."""
-        steps = [*signatures.after_success(message, None), *(step for step, _ in signatures.after_failure(message))]
+        groups: dict[str, int] | None = None if self._joiner is None else {}
+        steps = signatures.after_success(message, None, groups)
+        steps += [step for step, _ in signatures.after_failure(message, groups)]
+        if message.links.chord is not None and groups is not None:
+            signatures.body_left_out(message)
+            steps += signatures.body_of(message, (), groups)
         for step in steps:
             self._app.publisher.queue_of(step.task, self._options(step))
 
@@ -70,38 +87,98 @@ class Following:
             message = replace(message, marks={**message.marks, RESENT: True})
         if isinstance(outcome, Succeeded):
             try:
-                pairs = [self._pair(step, delivery) for step in signatures.after_success(message, outcome.value)]
+                groups: dict[str, int] | None = None if self._joiner is None else {}
+                steps = signatures.after_success(message, outcome.value, groups)
+                pairs = [self._pair(step, delivery) for step in steps]
                 request.children += [envelope.id for _, envelope in pairs]
                 self._settler.proven(task, request, outcome)
+                if groups and self._joiner is not None:
+                    await self._joiner.expect(groups)
+                if message.links.chord is not None:
+                    pairs += await self._part_ended(request, message, State.SUCCESS, outcome.value, bare)
                 return outcome, Sequel(pairs)
             except UmbelError as error:
                 wrong = EncodeError(f"what follows {task.name} cannot be sent, or its result not be stored: {error}")
                 outcome, bury = failed(wrong, task), str(wrong)
                 request.children.clear()
         if isinstance(outcome, Failed):
-            in_chord = self.leave_out(message, outcome.error)
-            pairs = [
-                self._pair(step, delivery)
-                for step, signature in signatures.after_failure(message)
-                if not await self._called(step, signature, request, message, outcome, bare)
-            ]
+            left = await self.leave_out(request, message, outcome.error, bare=bare)
+            pairs = await self._after_failure(request, message, outcome, bare)
             request.children += [envelope.id for _, envelope in pairs]
-            return outcome, Sequel(pairs, bury or in_chord)
+            return outcome, Sequel([*pairs, *left.follow_ups], bury or left.bury)
         if isinstance(outcome, Revoked):
-            return outcome, Sequel((), self.leave_out(message, TaskRevokedError(outcome.reason), State.REVOKED))
+            revoked = TaskRevokedError(outcome.reason)
+            return outcome, await self.leave_out(request, message, revoked, State.REVOKED, bare=bare)
         return outcome, NOTHING
 
-    def leave_out(self, message: Message, error: BaseException, state: State = State.FAILURE) -> str | None:
-        """Tell whoever waits for the rest of the chain; gives why the message must be kept, if it must."""
-        waiting, in_chord = signatures.left_out(message)
+    async def leave_out(
+        self,
+        request: Request,
+        message: Message,
+        error: BaseException,
+        state: State = State.FAILURE,
+        *,
+        bare: bool = False,
+    ) -> Sequel:
+        """Tell whoever waits for the rest of the chain, and the chords that wait for a part; gives what follows that,
+        and why the message must be kept, if it must."""
+        waiting, parts = signatures.left_out(message)
         record = self._record or current.recorder
         for each in waiting:
             sealed = self._settler.left_out(each, message, state, error)
             if sealed is not None and record is not None:
                 record(sealed)
-        if in_chord:
-            return "a chord waits for the end of its chain, and no result store here can tell it that this task failed"
-        return None
+        if not parts:
+            return NOTHING
+        if self._joiner is None:
+            return Sequel(
+                (), "a chord waits for the end of its chain, and no result store here can tell it of this end"
+            )
+        pairs: list[tuple[Route, Envelope]] = []
+        for part in parts:
+            try:
+                pairs += await self._part_ended(request, part, state, error, bare)
+            except UmbelError as wrong:
+                logger.error("The chord of %s[%s] is not told of its end: %s", part.task, part.id, wrong)
+                return Sequel(pairs, f"the chord that waits for it is not told of its end: {wrong}")
+        return Sequel(pairs)
+
+    async def _part_ended(
+        self, request: Request, part: Message, state: State, value: Any, bare: bool
+    ) -> list[tuple[Route, Envelope]]:
+        """What follows the end of a part of a chord, if it is the last; ``request`` is of the task that ended."""
+        joiner, delivery = self._joiner, request.delivery
+        assert joiner is not None
+        assert delivery is not None
+        found = await joiner.end(part, state, value)
+        if found is None:
+            return []
+        if not isinstance(found, ChordError):
+            groups: dict[str, int] = {}
+            pairs = [self._pair(step, delivery) for step in signatures.body_of(part, found, groups)]
+            await joiner.expect(groups)
+            return pairs
+        body = signatures.body_left_out(part)
+        logger.error("The body %s[%s] of a chord is not run: %s", body.task, body.id, found)
+        as_body = Request(body, delivery, hostname=request.hostname)
+        left = await self.leave_out(as_body, body, found, bare=bare)
+        pairs = await self._after_failure(as_body, body, Failed(found), bare)
+        return [*pairs, *left.follow_ups]
+
+    async def _after_failure(
+        self, request: Request, message: Message, outcome: Failed, bare: bool
+    ) -> list[tuple[Route, Envelope]]:
+        """The error callbacks that are sent; those that are called here are."""
+        assert request.delivery is not None
+        groups: dict[str, int] | None = None if self._joiner is None else {}
+        pairs = [
+            self._pair(step, request.delivery)
+            for step, signature in signatures.after_failure(message, groups)
+            if not await self._called(step, signature, request, message, outcome, bare)
+        ]
+        if groups and self._joiner is not None:
+            await self._joiner.expect(groups)
+        return pairs
 
     async def _called(
         self, step: Step, signature: Mapping[str, Any], request: Request, message: Message, outcome: Failed, bare: bool

@@ -28,6 +28,7 @@ from umbel.wire import task_v2
 from umbel.worker.admission import admit
 from umbel.worker.following import Following
 from umbel.worker.holding import REVOKED, TERMINATED, TIMED_OUT, Certificate
+from umbel.worker.joining import Joining
 from umbel.worker.settler import NOTHING, Report, Settler
 from umbel.worker.trimming import LARGE, trim_soon
 
@@ -81,7 +82,7 @@ class Journey:
         self._soft_limit: float | None = app.conf.task_soft_time_limit
         self._hard_limit: float | None = app.conf.task_time_limit
         self._settler = settler or Settler(app, hostname)
-        self._following = Following(app, self._settler, call)
+        self._following = Following(app, self._settler, call, joining=Joining(app))
 
     async def __call__(self, number: int, delivery: Delivery) -> Report:
         """The life of one delivery. The firewall: what escapes is logged, and the delivery becomes a dead letter."""
@@ -117,7 +118,7 @@ class Journey:
                 task_unknown.send(sender=self._hostname, message=message, exc=error, name=message.task, id=message.id)
             report = self._settler.unknown(number, delivery, message, error)
             if not report.follow_ups:
-                self._following.leave_out(message, error)
+                report = await self._left_out(report, delivery, message, error)
             return report
         if logger.isEnabledFor(logging.INFO):
             logger.info("Task %s[%s] received", message.shadow or message.task, message.id)
@@ -130,7 +131,7 @@ class Journey:
         if message.expires is not None or message.eta is not None:
             outcome = admit(message, self._app.clock.now())
         linked = message.links is not NO_LINKS
-        if linked and (refused := self._unfollowable(number, delivery, message)) is not None:
+        if linked and (refused := await self._unfollowable(number, delivery, message)) is not None:
             return refused
         started = perf_counter()
         if outcome is None:
@@ -159,14 +160,26 @@ class Journey:
             return self._noted(report, task, request, outcome)
         return report
 
-    def _unfollowable(self, number: int, delivery: Delivery, message: Message) -> Report | None:
+    async def _unfollowable(self, number: int, delivery: Delivery, message: Message) -> Report | None:
         """The end of a message whose links nobody can follow."""
         try:
             self._following.check(message)
         except (WireError, ConfigurationError) as error:
-            self._following.leave_out(message, error)
-            return self._settler.undecodable(number, delivery, error)
+            return await self._left_out(self._settler.undecodable(number, delivery, error), delivery, message, error)
         return None
+
+    async def _left_out(
+        self, report: Report, delivery: Delivery, message: Message, error: Exception, state: State = State.FAILURE
+    ) -> Report:
+        """The report of a message that is not run, with what follows that."""
+        request = Request(message, delivery, hostname=self._hostname)
+        try:
+            left = await self._following.leave_out(request, message, error, state)
+        except WireError as wrong:
+            logger.error("What waits for %s[%s] is not told of its end: %s", message.task, message.id, wrong)
+            return report
+        verdict = dead(left.bury) if left.bury and report.verdict == ACK else report.verdict
+        return report._replace(verdict=verdict, follow_ups=[*report.follow_ups, *left.follow_ups])
 
     def _noted(self, report: Report, task: Declared, request: Request, outcome: Outcome) -> Report:
         """The report with the last that there is to say of the attempt's progress."""
@@ -204,7 +217,7 @@ class Journey:
         try:
             task = self._app.tasks[message.task]
         except NotRegistered as error:
-            return self._unknown_ended(number, delivery, message, outcome, error)
+            return await self._unknown_ended(number, delivery, message, outcome, error)
         request = Request(message, delivery, hostname=self._hostname)
         if not certificate.bare:
             await told(task, request, message, outcome, self._call)
@@ -219,15 +232,13 @@ class Journey:
         )
         return self._noted(report, task, request, outcome)
 
-    def _unknown_ended(
+    async def _unknown_ended(
         self, number: int, delivery: Delivery, message: Message, outcome: Outcome, error: NotRegistered
     ) -> Report:
         """The end of a task that this worker does not have: REVOKED if it was, else a dead letter."""
         if not isinstance(outcome, Revoked):
-            self._following.leave_out(message, error)
-            return self._settler.undecodable(number, delivery, error)
+            return await self._left_out(self._settler.undecodable(number, delivery, error), delivery, message, error)
         logger.warning("Task %s[%s] revoked: %s", message.task, message.id, outcome.reason)
         revoked = TaskRevokedError(outcome.reason)
-        bury = self._following.leave_out(message, revoked, State.REVOKED)
         record = self._settler.plain(delivery.envelope, revoked, State.REVOKED)
-        return Report(number, dead(bury) if bury else ACK, record)
+        return await self._left_out(Report(number, ACK, record), delivery, message, revoked, State.REVOKED)

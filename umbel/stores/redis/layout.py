@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from umbel.wire.names import BINDINGS, KEY_SEPARATOR, PRIORITY_STEPS, RECORD
+from umbel.wire.names import BINDINGS, GROUP_KEYS, GROUP_RECORD, KEY_SEPARATOR, PRIORITY_STEPS, RECORD
 
 URGENT = 9
 """The most urgent of umbel's priorities; on the wire it is 0."""
@@ -49,6 +49,13 @@ class Layout:
     def side(self, id: str) -> str:
         """What is known of a record and does not stand in it."""
         return f"{self._results}umbel.record.{id}"
+
+    def group(self, id: str) -> list[str]:
+        """By what the chord of a group is counted: Celery's three keys, then what was joined, and for whom; and the key
+        of Celery's that tells how its parts are nested."""
+        counted = [f"{self._results}{GROUP_RECORD}{id}{end}" for end in GROUP_KEYS]
+        own = [f"{self._results}umbel.joined.{id}", f"{self._results}umbel.joiner.{id}"]
+        return [*counted, *own, f"{self._results}{GROUP_RECORD}{id}"]
 
     def lists(self, queue: str) -> list[str]:
         """The lists of a queue, the most urgent first."""

@@ -20,6 +20,7 @@ pytest.register_assert_rewrite(
     "umbel.testing.conformance.bus",
     "umbel.testing.conformance.consumer",
     "umbel.testing.conformance.dead_letters",
+    "umbel.testing.conformance.joins",
     "umbel.testing.conformance.keeping",
     "umbel.testing.conformance.marks",
     "umbel.testing.conformance.places",

@@ -1,0 +1,96 @@
+"""The Redis backend against the suite of those that join chords, and what is peculiar to it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from tools.redis_server import RedisServer
+from umbel.backends.redis import RedisBackend
+from umbel.errors import StoreError
+from umbel.joins import Joined
+from umbel.stores.redis.address import addresses
+from umbel.stores.redis.link import Link
+from umbel.testing.conformance.joins import JoinsAdapter, JoinsConformance, part
+
+pytestmark = pytest.mark.server
+
+
+class TestJoinsOfRedis(JoinsConformance):
+    @pytest.fixture
+    def make_backend(self, redis: RedisServer) -> Callable[[], JoinsAdapter]:
+        return lambda: RedisBackend(redis.url)
+
+
+@pytest.fixture
+def prefix() -> str:
+    return f"chords-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+async def backend(redis: RedisServer, prefix: str) -> AsyncIterator[RedisBackend]:
+    """Its keys are this test's own."""
+    async with RedisBackend(f"{redis.url}?global_keyprefix={prefix}", {}) as made:
+        yield made
+
+
+@pytest.fixture
+async def link(redis: RedisServer) -> AsyncIterator[Link]:
+    """A connection of somebody else's."""
+    made = Link(addresses(redis.url))
+    yield made
+    await made.close()
+
+
+async def keys(link: Link, prefix: str) -> set[str]:
+    return {key.decode().removeprefix(f"{prefix}_") for key in await link.ask("KEYS", f"{prefix}*")}
+
+
+async def test_a_group_is_counted_under_celerys_keys_and_they_are_gone_when_it_is_joined(
+    backend: RedisBackend, link: Link, prefix: str
+) -> None:
+    await backend.expect({"g": 2}, time.time() + 3600)
+    await backend.join(part("g", 0))
+    assert await keys(link, prefix) == {"celery-taskset-meta-g.s", "celery-taskset-meta-g.j"}
+    assert await link.ask("GET", f"{prefix}_celery-taskset-meta-g.s") == b"2"
+    assert await link.ask("ZRANGE", f"{prefix}_celery-taskset-meta-g.j", 0, -1, "WITHSCORES") == [b"0000:", b"0"]
+    await backend.join(part("g", 1))
+    assert await keys(link, prefix) == {"umbel.joined.g", "umbel.joiner.g"}
+    for key in await keys(link, prefix):
+        assert 3590 < await link.ask("TTL", f"{prefix}_{key}") <= 3600
+
+
+async def test_parts_that_were_added_later_are_waited_for(backend: RedisBackend, link: Link, prefix: str) -> None:
+    await backend.expect({"g": 1}, time.time() + 3600)
+    await link.ask("INCR", f"{prefix}_celery-taskset-meta-g.t")
+    assert await backend.join(part("g", 0)) is None
+    assert 3590 < await link.ask("TTL", f"{prefix}_celery-taskset-meta-g.t") <= 3600
+    assert await backend.join(part("g", 1)) is not None
+
+
+async def test_parts_that_celery_keeps_without_their_order_are_counted_too(
+    backend: RedisBackend, link: Link, prefix: str
+) -> None:
+    await backend.expect({"g": 3}, time.time() + 3600)
+    await link.ask("RPUSH", f"{prefix}_celery-taskset-meta-g.j", "theirs")
+    assert await backend.join(part("g", 0, b"old")) is None
+    assert await backend.join(part("g", 0, b"new")) is None
+    assert await backend.join(part("g", 1)) == Joined([b"theirs", b"0000:new", b"0001:"])
+
+
+async def test_a_group_that_celery_has_joined_is_joined_no_more(backend: RedisBackend, link: Link, prefix: str) -> None:
+    """Its keys are gone by then."""
+    assert await backend.join(part("g", 0)) is None
+    assert 3590 < await link.ask("TTL", f"{prefix}_celery-taskset-meta-g.j") <= 3600
+
+
+async def test_a_key_of_another_type_is_an_error_and_changes_nothing(
+    backend: RedisBackend, link: Link, prefix: str
+) -> None:
+    await link.ask("SET", f"{prefix}_celery-taskset-meta-g.j", "x")
+    with pytest.raises(StoreError, match="WRONGTYPE"):
+        await backend.join(part("g", 0))
+    assert await keys(link, prefix) == {"celery-taskset-meta-g.j"}

@@ -1,0 +1,45 @@
+"""Two ends of a broker whose results are on Redis."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.interop.ends import HERE, Ends
+from tools.redis_server import RedisServer
+
+_RESULTS = ("celery-task-meta-*", "celery-taskset-meta-*", "umbel.join*", "umbel.record.*", "umbel.progress.*")
+
+
+class ChordEnds(Ends):
+    """Both ends, with the tasks of chords."""
+
+    def __init__(self, folder: Path, url: str, redis: RedisServer, python: Path) -> None:
+        super().__init__(folder, url, python)
+        self.redis = redis
+        self._halting = False
+        shutil.copy(HERE / "chord_deeds.py", folder)
+        with (folder / "deeds.py").open("a") as deeds:
+            deeds.write("\n\nfrom chord_deeds import *\n")
+
+    def _environ(self, end: str) -> dict[str, str]:
+        more = {"INTEROP_HALTS_WHEN_JOINED": "1"} if self._halting else {}
+        return {**super()._environ(end), "INTEROP_BACKEND": self.redis.url, **more}
+
+    @contextmanager
+    def halting(self) -> Iterator[None]:
+        """Workers that are started meanwhile stop when they were given the ends of all parts of a chord."""
+        self._halting = True
+        yield
+        self._halting = False
+
+    def counted(self, begin: str) -> int:
+        """How many notes begin so."""
+        return sum(line.startswith(begin) for line in self.diary())
+
+    def unexpiring(self) -> list[str]:
+        """The keys of results and chords that would stay for ever, as soon as nothing else is to be waited for."""
+        keys = [key for pattern in _RESULTS for key in self.redis.command("KEYS", pattern).split()]
+        return [key for key in keys if self.redis.command("TTL", key) == "-1"]

@@ -1,0 +1,66 @@
+-- Keeps the end of a part of a chord. KEYS: the ends (a zset by place, or a list), how many there are to be, how many more,
+-- the ends once they were given to somebody, to whom, how the parts are nested. ARGV: place ('+inf' for none), from where, from 0, the
+-- end tells whose it is, and how, the end, the id of the part, for how many milliseconds all of it is kept (0 is for ever).
+-- Gives how they are nested (false for not at all) and the ends in order if this is the last, or the one that was given them
+-- before; else false.
+local place, from, whose, ending, id, lasting = ARGV[1], ARGV[2] + 1, ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
+
+local function last(key)
+    if lasting > 0 then
+        redis.call('PEXPIRE', key, lasting)
+    end
+end
+
+-- Whether another end is of this part.
+local function mine(other)
+    return string.sub(other, from, from + #whose - 1) == whose
+end
+
+-- Puts this end in the place of an earlier one; gives how many there are.
+local function put(key)
+    if redis.call('TYPE', key).ok == 'list' then
+        for _, other in ipairs(redis.call('LRANGE', key, 0, -1)) do
+            if mine(other) then
+                redis.call('LREM', key, 1, other)
+            end
+        end
+        redis.call('RPUSH', key, ending)
+        last(key)
+        return redis.call('LLEN', key)
+    end
+    for _, other in ipairs(redis.call('ZRANGEBYSCORE', key, place, place)) do
+        if mine(other) then
+            redis.call('ZREM', key, other)
+        end
+    end
+    redis.call('ZADD', key, place, ending)
+    last(key)
+    return redis.call('ZCARD', key)
+end
+
+local function all(key)
+    local ends = redis.call(redis.call('TYPE', key).ok == 'list' and 'LRANGE' or 'ZRANGE', key, 0, -1)
+    table.insert(ends, 1, redis.call('GET', KEYS[6]))
+    return ends
+end
+
+local given = redis.call('GET', KEYS[5])
+if given then
+    if given ~= id then
+        return false
+    end
+    put(KEYS[4])
+    return all(KEYS[4])
+end
+local count = put(KEYS[1])
+local wanted = redis.call('GET', KEYS[2])
+if not wanted or count < wanted + (redis.call('GET', KEYS[3]) or 0) then
+    last(KEYS[2])
+    last(KEYS[3])
+    return false
+end
+redis.call('RENAME', KEYS[1], KEYS[4])
+redis.call('DEL', KEYS[2], KEYS[3])
+redis.call('SET', KEYS[5], id)
+last(KEYS[5])
+return all(KEYS[4])

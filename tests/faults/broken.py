@@ -5,11 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 import sqlite3
+import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
+from umbel.errors import EncodeError
 from umbel.model import Envelope, Message
 from umbel.wire import task_v2
+from umbel.wire.amqp import pack_properties
 from umbel.wire.envelope import Letter, pack, unpack
 
 DEEP = "[" * 100_000 + "]" * 100_000
@@ -25,9 +29,9 @@ class Broken(NamedTuple):
     named: str
 
 
-def letter(task_id: str) -> Letter:
+def letter(task_id: str, form: str) -> Letter:
     """The parts of a message that is as it should be."""
-    return unpack(task_v2.encode(Message(task="poison.answer", id=task_id, kwargs={"x": 1}), "plain"))
+    return unpack(task_v2.encode(Message(task="poison.answer", id=task_id, kwargs={"x": 1}), form))
 
 
 HEADERS: dict[str, tuple[Any, ...]] = {
@@ -95,37 +99,52 @@ HEADS: dict[str, tuple[bytes, str]] = {
 }
 
 
-def messages() -> Iterator[Broken]:
-    """All of them; the ids of their envelopes differ."""
+STRANGE: dict[str, tuple[bytes, bytes]] = {
+    "nothing at all": (b"\x00\x00", b""),
+    "a text without a word about it": (b"\x00\x00", b"hello"),
+    "JSON of another program": (pack_properties({"content_type": "application/json"}), b'{"event": "paid"}'),
+    "headers of another program": (
+        pack_properties({"content_type": "application/json", "headers": {"event": "paid", "deep": {"er": [{}]}}}),
+        b"{}",
+    ),
+}
+"""Head and body of messages that RabbitMQ takes from any program."""
+
+
+def messages(form: str = "plain") -> Iterator[Broken]:
+    """All of them that this layout can hold; the ids of their envelopes differ, here and elsewhere."""
+    brand = uuid.uuid4().hex[:8]
     number = 0
 
-    def made(what: str, named: str, **changed: Any) -> Broken:
+    def made(what: str, named: str, **changed: Any) -> Iterator[Broken]:
         nonlocal number
         number += 1
-        task_id = f"broken-{number}"
-        parts = letter(task_id)._replace(**{k: v for k, v in changed.items() if k != "headers"})
+        task_id = f"broken-{brand}-{number}"
+        parts = letter(task_id, form)._replace(**{k: v for k, v in changed.items() if k != "headers"})
         headers = {**parts.headers, **changed.get("headers", {})}
-        envelope = pack(
-            "plain", task_id, headers, parts.properties, parts.body, parts.content_type, parts.content_encoding
-        )
-        return Broken(what, envelope, named)
+        with suppress(EncodeError):
+            envelope = pack(
+                form, task_id, headers, parts.properties, parts.body, parts.content_type, parts.content_encoding
+            )
+            yield Broken(what, envelope, named)
 
     for field, values in HEADERS.items():
         for value in values:
-            yield made(f"{field} = {value!r:.40}", field, headers={field: value})
-    yield made("2,000 headers", "headers", headers={f"x{n}": n for n in range(2000)})
+            yield from made(f"{field} = {value!r:.40}", field, headers={field: value})
+    yield from made("2,000 headers", "headers", headers={f"x{n}": n for n in range(2000)})
     for what, (body, named) in BODIES.items():
-        yield made(f"body: {what}", named, body=body)
+        yield from made(f"body: {what}", named, body=body)
     for kind in ("application/x-python-serialize", "application/x-yaml", "application/unheard-of", ""):
-        yield made(f"content type {kind!r}", "", content_type=kind)
-    yield made("an unknown encoding", "", content_encoding="klingon")
-    yield made("an unknown compression", "compression", headers={"compression": "application/x-unheard-of"})
-    yield made("a compression that is a number", "compression", headers={"compression": 5})
-    yield made("gzip that is none", "", headers={"compression": "application/x-gzip"}, body=b"garbage")
-    yield made("a bomb", "", headers={"compression": "application/x-gzip"}, body=BOMB)
-    for what, (head, named) in HEADS.items():
-        number += 1
-        yield Broken(what, Envelope("plain", f"broken-{number}", head, b"[[], {}, {}]"), named)
+        yield from made(f"content type {kind!r}", "", content_type=kind)
+    yield from made("an unknown encoding", "", content_encoding="klingon")
+    yield from made("an unknown compression", "compression", headers={"compression": "application/x-unheard-of"})
+    yield from made("a compression that is a number", "compression", headers={"compression": 5})
+    yield from made("gzip that is none", "", headers={"compression": "application/x-gzip"}, body=b"garbage")
+    yield from made("a bomb", "", headers={"compression": "application/x-gzip"}, body=BOMB)
+    if form == "plain":
+        for what, (head, named) in HEADS.items():
+            number += 1
+            yield Broken(what, Envelope(form, f"broken-{brand}-{number}", head, b"[[], {}, {}]"), named)
 
 
 ROWS: dict[str, tuple[Any, Any, Any, Any]] = {

@@ -96,6 +96,7 @@ def test_a_server_without_memory_is_waited_for_and_takes_acknowledgements(
     worker = site.worker("-c", "2")
     site.wait_for_note("hold", 2)
     server.control("set_vm_memory_high_watermark", "0")
+    until(lambda: stops_publishers(server), what=lambda: states(server))
     with pytest.raises(PublishError, match="did not take the message"):
         site.app.send_task("poison.answer")
     site.go()
@@ -107,6 +108,15 @@ def test_a_server_without_memory_is_waited_for_and_takes_acknowledgements(
     enter(ledger.account(1))
     ledger.check()
     assert worker.process.poll() is None
+
+
+def stops_publishers(server: RabbitMQ) -> bool:
+    """Whether every connection has heard of the alarm: "blocking" is one that will be stopped when it publishes."""
+    return set(states(server)) <= {"blocking", "blocked"}
+
+
+def states(server: RabbitMQ) -> list[str]:
+    return server.control("-q", "--no-table-headers", "list_connections", "state").split()
 
 
 def unsettled(server: RabbitMQ, queue: str) -> int:

@@ -1,16 +1,40 @@
-"""The shop: a folder, a broker file, real workers."""
+"""The shop: a folder, a broker, real workers.
 
+What is marked with ``brokers`` is run on each of those that it names.
+"""
+
+from __future__ import annotations
+
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.worker.process import Shop
+from tests.worker.process import EVERYWHERE, Shop
+
+ON_A_SERVER = (pytest.mark.server, pytest.mark.slow)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    marker = metafunc.definition.get_closest_marker("brokers")
+    if marker is not None and "shop" in metafunc.fixturenames:
+        assert set(marker.args) <= set(EVERYWHERE)
+        places = [pytest.param(each, marks=() if each == "sqlite" else ON_A_SERVER) for each in marker.args]
+        metafunc.parametrize("shop", places, indirect=True)
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
+def shop(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shop]:
     """A shop of its own for the test; its workers are gone afterwards."""
-    place = Shop(tmp_path)
+    broker = getattr(request, "param", "sqlite")
+    if broker == "rabbitmq":
+        place = Shop(tmp_path, request.getfixturevalue("rabbitmq").url, f"sqlite:///{tmp_path}/results.db")
+        place.environ["UMBEL_TASK_DEFAULT_QUEUE"] = place.app.conf.task_default_queue = f"shop-{uuid.uuid4().hex}"
+    elif broker == "redis":
+        prefix = f"shop-{uuid.uuid4().hex}:"
+        place = Shop(tmp_path, f"{request.getfixturevalue('redis').url}?global_keyprefix={prefix}")
+    else:
+        place = Shop(tmp_path)
     yield place
     place.close()

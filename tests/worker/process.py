@@ -11,13 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.faults.checker import ask
 from umbel.app import Umbel
+from umbel.dead import DeadTask
+from umbel.ports import Broker, Marks, ResultBackend
 from umbel.result import AsyncResult
 
 T = TypeVar("T")
 
 PATIENCE = 60.0
 """Seconds after which something that must happen has not: far beyond what a loaded machine needs."""
+
+EVERYWHERE = ("sqlite", "rabbitmq", "redis")
+"""The brokers on which a shop may be; with RabbitMQ, results are in a file."""
 
 POOLS = ("processes", "threads", "async")
 """Those that run tasks in child processes."""
@@ -108,6 +114,28 @@ class Shop:
     def get(self, result: AsyncResult[Any]) -> Any:
         """Its value, with patience."""
         return result.get(timeout=PATIENCE)
+
+    def waiting(self) -> int:
+        """Messages that nobody has claimed."""
+
+        async def size(broker: Broker, backend: ResultBackend) -> int:
+            return await broker.size(self.app.conf.task_default_queue)
+
+        return ask(self.app, size)
+
+    def buried(self) -> list[DeadTask]:
+        """The dead letters of this shop; on RabbitMQ those of others stand beside them."""
+        return [letter for letter in self.app.dead.list() if letter.queue == self.app.conf.task_default_queue]
+
+    def marks(self, keys: list[str]) -> dict[str, str]:
+        """What is marked under these keys, in the store that keeps marks."""
+
+        async def read(broker: Broker, backend: ResultBackend) -> dict[str, str]:
+            store = broker if isinstance(broker, Marks) else backend
+            assert isinstance(store, Marks)
+            return dict(await store.get_marks(keys))
+
+        return ask(self.app, read)
 
     def diary(self) -> list[str]:
         """What the tasks noted."""

@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.worker.process import POOLS, Shop, twin
+from tests.worker.process import EVERYWHERE, POOLS, Shop, twin
 from umbel.app import Umbel
 from umbel.attempt import drive
 from umbel.call import NO_OPTIONS
@@ -26,6 +26,8 @@ from umbel.worker.epitaphs import Epitaphs
 from umbel.worker.holding import LOST, REVOKED, TIMED_OUT, TRIES, Certificate, Held
 from umbel.worker.journey import Journey
 from umbel.worker.settling import Settling
+
+pytestmark = pytest.mark.brokers(*EVERYWHERE)
 
 
 def sig(task: str, *args: Any, **options: Any) -> dict[str, Any]:
@@ -57,7 +59,7 @@ def test_error_callbacks_hear_of_a_task_whose_handler_kills_every_runner(shop: S
             shop.get(result)
     assert (shop.count("start fatal"), shop.count("on_failure"), shop.count("hears all")) == (3, 2, 0)
     assert f"shop.hears_all of shop.fatal[{failed.id}] is not called" in worker.text()
-    assert [letter.id for letter in shop.app.dead.list()] == [failed.id]
+    assert [letter.id for letter in shop.buried()] == [failed.id]
 
 
 DEADLY = """
@@ -86,7 +88,7 @@ def test_what_kills_every_runner_that_only_settles_it_is_settled_by_the_node(sho
         shop.get(failed)
     assert (shop.count("start exit"), shop.count("middleware")) == (3, TRIES)
     assert "settled by the node itself" in worker.text()
-    assert [letter.id for letter in shop.app.dead.list()] == [failed.id]
+    assert [letter.id for letter in shop.buried()] == [failed.id]
     assert shop.get(shop.send("add", 1, 1)) == 2
 
 

@@ -2,8 +2,10 @@
 
 import pytest
 
-from tests.worker.process import POOLS, Shop, alive, twin, wait_until
+from tests.worker.process import EVERYWHERE, POOLS, Shop, alive, twin, wait_until
 from umbel.errors import SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
+
+pytestmark = pytest.mark.brokers(*EVERYWHERE)
 
 
 @pytest.mark.parametrize("how", ["sleep", "spin", "grip", "child"])
@@ -87,7 +89,7 @@ def test_one_that_is_never_in_time_is_not_run_for_ever(shop: Shop) -> None:
     with pytest.raises(WorkerLostError, match="3 starts ended without a verdict"):
         shop.get(result)
     assert shop.count("start late") == 3
-    assert [letter.id for letter in shop.app.dead.list()] == [result.id]
+    assert [letter.id for letter in shop.buried()] == [result.id]
 
 
 def test_one_that_was_settled_before_it_started_cannot_run_again_and_fails(shop: Shop) -> None:
@@ -119,6 +121,7 @@ def test_a_runner_is_replaced_after_so_many_tasks(shop: Shop, pool: str) -> None
     assert sorted(pids.count(pid) for pid in set(pids)) == [3, 3, 3]
 
 
+@pytest.mark.brokers("sqlite")
 def test_runners_that_were_replaced_leave_no_files(shop: Shop) -> None:
     shop.worker("-c", "1", "--set", "worker_max_tasks_per_child=1")
     pids = [shop.get(shop.send("pid")) for _ in range(4)]

@@ -6,8 +6,10 @@ import time
 
 import pytest
 
-from tests.worker.process import POOLS, Shop, alive, children, twin, wait_until
+from tests.worker.process import EVERYWHERE, POOLS, Shop, alive, children, twin, wait_until
 from umbel.errors import WorkerLostError
+
+pytestmark = pytest.mark.brokers(*EVERYWHERE)
 
 
 @pytest.mark.parametrize("pool", POOLS)
@@ -61,6 +63,7 @@ def test_runners_leave_when_their_node_is_killed_and_start_nothing_more(shop: Sh
     assert shop.count("start") == 8
 
 
+@pytest.mark.brokers("sqlite", "redis")  # RabbitMQ hands on what was claimed when the node's connection ends
 def test_a_runner_that_holds_the_interpreter_keeps_its_claim_until_it_leaves(shop: Shop) -> None:
     worker = shop.worker("-c", "1")
     result = shop.send("grip", 3.0)

@@ -4,14 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.process import Shop, Worker, alive, twin, wait_until
+from tests.worker.process import EVERYWHERE, Shop, Worker, alive, twin, wait_until
 from umbel.errors import ConfigurationError, TaskRevokedError
 from umbel.result import AsyncResult
+
+pytestmark = pytest.mark.brokers(*EVERYWHERE)
 
 
 def claimed(shop: Shop) -> bool:
     """Whether a worker has taken everything that was sent."""
-    return shop.app.broker.keeper.size("celery") == 0  # type: ignore[attr-defined,no-any-return]
+    return shop.waiting() == 0
 
 
 def crammed(shop: Shop, slots: int, pool: str = "processes") -> Worker:

@@ -7,8 +7,10 @@ import sys
 
 import pytest
 
-from tests.worker.process import PATIENCE, POOLS, Shop, alive, twin, wait_until
+from tests.worker.process import EVERYWHERE, PATIENCE, POOLS, Shop, alive, twin, wait_until
 from umbel.errors import WorkerLostError
+
+pytestmark = pytest.mark.brokers(*EVERYWHERE)
 
 
 @pytest.mark.parametrize(

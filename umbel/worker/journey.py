@@ -30,7 +30,7 @@ from umbel.worker.following import Following
 from umbel.worker.holding import REVOKED, TERMINATED, TIMED_OUT, Certificate
 from umbel.worker.joining import Joining
 from umbel.worker.settler import NOTHING, Report, Settler
-from umbel.worker.trimming import LARGE, trim_soon
+from umbel.worker.trimming import LARGE, hold_threshold, trim_soon
 
 logger = logging.getLogger("umbel.worker")
 
@@ -86,6 +86,9 @@ class Journey:
 
     async def __call__(self, number: int, delivery: Delivery) -> Report:
         """The life of one delivery. The firewall: what escapes is logged, and the delivery becomes a dead letter."""
+        large = len(delivery.envelope.head) + len(delivery.envelope.body) > LARGE  # on Redis, all is in the head
+        if large:
+            hold_threshold()
         try:
             try:
                 return await self._live(number, delivery)
@@ -98,7 +101,7 @@ class Journey:
             )
             return Report(number, dead(f"umbel failed on it: {type(error).__name__}: {error}"))
         finally:
-            if len(delivery.envelope.body) > LARGE:
+            if large:
                 trim_soon()
 
     async def _live(self, number: int, delivery: Delivery) -> Report:

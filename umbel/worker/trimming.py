@@ -2,8 +2,8 @@
 
 It puts blocks beyond a threshold apart and gives them back as they are freed, but raises that threshold to the largest
 block freed so far, and what lies at the end of a thread's arena no call of ``malloc_trim`` reaches (``mallopt(3)``,
-``malloc_trim(3)``). A node, which runs no tasks, holds the threshold; what tasks do in a runner may be quicker with a
-threshold that moves, so runners trim."""
+``malloc_trim(3)``). A node, which runs no tasks, holds the threshold. What tasks do in a runner may be quicker with a
+threshold that moves: a runner holds it from its first large message on, and trims after each."""
 
 from __future__ import annotations
 
@@ -21,10 +21,15 @@ _M_MMAP_THRESHOLD = -3
 
 _lock = threading.Lock()
 _waiting = False
+_held = False
 
 
 def hold_threshold() -> None:
     """From now on give back every block of more than ``LARGE`` bytes as soon as this process frees it. Never raises."""
+    global _held
+    if _held:
+        return
+    _held = True
     import ctypes
 
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

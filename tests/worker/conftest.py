@@ -13,6 +13,9 @@ import pytest
 
 from tests.worker.process import EVERYWHERE, Shop
 
+LEASE = 5
+"""Seconds after which what a dead worker held comes back on Redis."""
+
 ON_A_SERVER = (pytest.mark.server, pytest.mark.slow)
 
 
@@ -33,7 +36,8 @@ def shop(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shop]:
         place.environ["UMBEL_TASK_DEFAULT_QUEUE"] = place.app.conf.task_default_queue = f"shop-{uuid.uuid4().hex}"
     elif broker == "redis":
         prefix = f"shop-{uuid.uuid4().hex}:"
-        place = Shop(tmp_path, f"{request.getfixturevalue('redis').url}?global_keyprefix={prefix}")
+        url = f"{request.getfixturevalue('redis').url}?global_keyprefix={prefix}&lease={LEASE}"
+        place = Shop(tmp_path, url)
     else:
         place = Shop(tmp_path)
     yield place

@@ -130,7 +130,7 @@ async def held(app: Umbel, certificate: Certificate) -> AsyncIterator[tuple[Held
     async with app.broker as broker:
         consumer = await broker.consume(["celery"], 1)
         (delivery,) = await anext(aiter(consumer))
-        settling = Settling(broker, consumer, app.backend)
+        settling = Settling(broker, consumer, app.backend, app.clock)
         writing = asyncio.create_task(settling.run())
         each = Held(delivery)
         each.certificate = certificate

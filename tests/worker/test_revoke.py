@@ -9,6 +9,7 @@ from umbel.errors import ConfigurationError, TaskRevokedError
 from umbel.result import AsyncResult
 
 pytestmark = pytest.mark.brokers(*EVERYWHERE)
+AT_ONCE = pytest.mark.brokers("sqlite", "redis")  # what waits on RabbitMQ is revoked when its turn comes
 
 
 def claimed(shop: Shop) -> bool:
@@ -28,6 +29,7 @@ def assert_revoked(result: AsyncResult[object]) -> None:
         result.get(timeout=1)
 
 
+@AT_ONCE
 def test_a_call_that_waits_is_revoked_at_once_and_not_run(shop: Shop) -> None:
     kept, result = shop.send("add", 1, 1), shop.send("add", 2, 2)
     result.revoke()
@@ -38,6 +40,7 @@ def test_a_call_that_waits_is_revoked_at_once_and_not_run(shop: Shop) -> None:
     assert shop.diary() == ["add 1 1", "add 3 3"]
 
 
+@AT_ONCE
 def test_a_call_for_later_is_revoked_at_once(shop: Shop) -> None:
     shop.worker("-c", "1")
     result = shop.send("add", 2, 2, countdown=3600)
@@ -46,6 +49,7 @@ def test_a_call_for_later_is_revoked_at_once(shop: Shop) -> None:
     assert claimed(shop)
 
 
+@AT_ONCE
 def test_a_retry_that_waits_for_its_time_is_revoked_at_once(shop: Shop) -> None:
     shop.worker("-c", "1")
     result = shop.send("waits_to_retry")
@@ -125,6 +129,7 @@ def test_many_are_revoked_in_one_call(shop: Shop) -> None:
     assert shop.count("add") == 25
 
 
+@AT_ONCE
 def test_results_in_another_store_hear_of_it_too(shop: Shop, tmp_path: Path) -> None:
     shop.environ["UMBEL_RESULT_BACKEND"] = f"sqlite:///{tmp_path}/results.db"
     shop.app.conf.result_backend = f"sqlite:///{tmp_path}/results.db"

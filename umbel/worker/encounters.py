@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence, Set
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence, Set
 from typing import Any, Protocol
 
 from umbel.clock import Clock
 from umbel.errors import StoreError, WireError
-from umbel.model import ACK, Delivery, Envelope, SealedRecord, Settlement, State
+from umbel.model import ACK, Delivery, Envelope, SealedRecord, Settlement, State, dead
 from umbel.ports import Mark, Marks, ResultBackend
 from umbel.wire.envelope import unpack
 from umbel.wire.marking import life_of
 from umbel.wire.marks import RESENT
 from umbel.wire.results import unseal
-from umbel.worker.settling import Settling
+from umbel.worker.settling import Settling, condemned
 
 logger = logging.getLogger("umbel.worker")
 
@@ -140,6 +140,7 @@ class Encounters:
             leased = {key.removeprefix(PREFIX) for key, node in marks.items() if node != self._node}
         leased |= self._here.present() & set(ids)
         records = await self._backend.load(ids)
+        reasons = await self._condemned(records.values())
         now = asyncio.get_running_loop().time()
         free: list[Delivery] = []
         for each in batch:
@@ -149,7 +150,8 @@ class Encounters:
             record = records.get(delivery.envelope.id)
             if record is not None and is_over(delivery.envelope, record):
                 logger.info("Task [%s] came again and has its end (%s): not run", record.id, record.state)
-                self._settling.settle([Settlement(delivery, ACK)])
+                reason = reasons.get(condemned(record))
+                self._settling.settle([Settlement(delivery, ACK if reason is None else dead(reason))])
             elif delivery.envelope.id in leased or (not self._once and not each.looks and _was_out(delivery)):
                 each.looks += delivery.envelope.id not in leased
                 each.at = now + PAUSE
@@ -160,6 +162,11 @@ class Encounters:
             self._waiting.remove(each)
         if free:
             self._go_on(free)
+
+    async def _condemned(self, records: Iterable[SealedRecord]) -> Mapping[str, str]:
+        """Why messages are dead letters whose worker died between their record and their burial."""
+        keys = [condemned(record) for record in records if record.final]
+        return await self._backend.get_marks(keys) if keys and isinstance(self._backend, Marks) else {}
 
     # -- being looked for -----------------------------------------------------------------------------------------
 

@@ -99,7 +99,7 @@ class Node:
                 await stack.enter_async_context(Spooling(app.conf.broker_spool, broker))
             consumer = await broker.consume(plan.queues, self._prefetch)
             stack.push_async_callback(consumer.close)
-            self._settling = Settling(broker, consumer, backend)
+            self._settling = Settling(broker, consumer, backend, app.clock)
             self._epitaphs = Epitaphs(app, plan.name, self._settling)
             self._fleet = Fleet(
                 app, self._holding, self._settling, self._epitaphs, self._pace, self._lost, self._plan.slots

@@ -6,9 +6,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from umbel.clock import Clock
 from umbel.errors import StoreError
 from umbel.model import Envelope, Route, SealedRecord, Settlement
-from umbel.ports import Broker, Consumer, Follows, KeepsRecords, ResultBackend
+from umbel.ports import Broker, Consumer, Follows, KeepsRecords, Mark, Marks, ResultBackend
 from umbel.tracking import Note, keeper_of
 
 logger = logging.getLogger("umbel.worker")
@@ -17,6 +18,9 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 MOST_NOTES = 10_000
 """Tasks of whose progress something is kept while the store does not take it."""
+
+KEPT = 86400.0
+"""Seconds for which a mark says that somebody was about to bury a message."""
 
 Then = Callable[[], None]
 Pair = tuple[Route, Envelope]
@@ -29,10 +33,11 @@ class Settling:
     window is full of what is not settled.
     """
 
-    def __init__(self, broker: Broker, consumer: Consumer, backend: ResultBackend | None) -> None:
+    def __init__(self, broker: Broker, consumer: Consumer, backend: ResultBackend | None, clock: Clock) -> None:
         self._broker = broker
         self._consumer = consumer
         self._backend = backend
+        self._clock = clock
         self.whole = backend is None or (isinstance(consumer, KeepsRecords) and consumer.keeps(backend))
         """Whether a settlement and its record are one step."""
         self._send = consumer.send if isinstance(consumer, Follows) else broker.publish
@@ -146,6 +151,7 @@ class Settling:
         settlements = [entry for entry in batch if isinstance(entry, Settlement)]
         if not self.whole:
             # two servers: follow-ups, then records, then the verdict, so that a crash repeats and never loses
+            await self._condemn(settlements)
             follow_ups = [pair for settlement in settlements for pair in settlement.follow_ups]
             if follow_ups:
                 await self._send(follow_ups)
@@ -158,3 +164,20 @@ class Settling:
             batch[:] = settlements = [Settlement(each.delivery, each.verdict) for each in settlements]
         if settlements:
             await self._consumer.settle(settlements)
+
+    async def _condemn(self, settlements: Sequence[Settlement]) -> None:
+        """Say which messages are to be buried: whoever gets one whose end is recorded, after a crash, buries it."""
+        if isinstance(self._backend, Marks):
+            expires = self._clock.now() + KEPT
+            marks = [
+                Mark(condemned(each.record), each.verdict.reason or "", expires)
+                for each in settlements
+                if each.record is not None and each.verdict.kind == "dead"
+            ]
+            if marks:
+                await self._backend.put_marks(marks)
+
+
+def condemned(record: SealedRecord) -> str:
+    """The key of the mark that says why the message of this end is to be a dead letter."""
+    return f"condemned:{record.id}:{record.life}"

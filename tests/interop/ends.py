@@ -107,8 +107,15 @@ class Ends:
         self._programs.append(program)
         return program
 
-    def celery(self, code: str) -> Any:
-        """What Celery's client makes of this code: the value of its last expression, as JSON has it."""
+    def celery(self, code: str, *, fresh: bool = False) -> Any:
+        """What Celery's client makes of this code: the value of its last expression, as JSON has it.
+
+        ``fresh``: a client that has waited for nothing yet. One that has is sent its results, and does not ask for them
+        any more: without ``get()`` it sees no state.
+        """
+        if fresh and self._client is not None:
+            self._client.kill()
+            self._client = None
         if self._client is None:
             command = [self._python["celery"], "celery_client.py"]
             self._client = Program(self.folder, "client", command, self._environ("celery"))

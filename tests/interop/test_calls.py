@@ -48,6 +48,40 @@ echo.apply_async((value,), queue={ends.queues["umbel"]!r}).get(timeout=60) == va
     def test_compressions(self, ends: Ends, compression: str) -> None:
         assert self.call(ends, "add", "('x' * 5000, 'y')", f", compression={compression!r}") == "x" * 5000 + "y"
 
+    @pytest.mark.parametrize(
+        ("way", "info"),
+        [
+            ("umbel", {"current": 3, "total": 10, "percent": 30.0, "message": "Reading"}),
+            ("celery", {"current": 3, "total": 10, "phase": "Reading"}),
+        ],
+    )
+    def test_how_far_a_task_is_is_its_state_and_info(self, ends: Ends, way: str, info: dict[str, Any]) -> None:
+        gate = f"counts-{way}"
+        code = f"""
+result = counts.apply_async(({gate!r}, {way!r}), queue={ends.queues["umbel"]!r})
+until = time.monotonic() + 60
+while result.state != "PROGRESS" and time.monotonic() < until:
+    time.sleep(0.02)
+[result.state, result.info, result.ready()]
+"""
+        assert ends.celery(code, fresh=True) == ["PROGRESS", info, False]
+        ends.open(gate)
+        assert ends.celery("[result.get(timeout=60), result.state]") == ["all ten", "SUCCESS"]
+
+    def test_a_client_that_waits_is_told_how_far_the_task_is(self, ends: Ends) -> None:
+        code = f"""
+told = []
+def hear(body):
+    told.append([body["status"], body["result"]])
+    (FOLDER / "counts-heard").touch()
+result = counts.apply_async(("counts-heard", "umbel"), queue={ends.queues["umbel"]!r})
+result.get(timeout=60, on_message=hear)
+told
+"""
+        told = ends.celery(code)
+        assert told[0] == ["PROGRESS", {"current": 3, "total": 10, "percent": 30.0, "message": "Reading"}]
+        assert told[-1] == ["SUCCESS", "all ten"]
+
     def test_a_countdown_is_waited_for(self, ends: Ends) -> None:
         code = f"""
 began = time.time()
@@ -90,6 +124,15 @@ def on_message(meta):
 [result.get(timeout=60, on_message=on_message), told[0]]
 """
         assert ends.celery(code) == ["whole", ["HALF", {"done": 50}]]
+
+    def test_how_far_a_task_of_celerys_is_is_seen_and_followed(self, ends: Ends) -> None:
+        result = ends.send("counts", "counts-back", "celery")
+        wait_until(lambda: result.progress.state == "PROGRESS")
+        seen = result.progress
+        assert (seen.current, seen.total, seen.percent, seen.final) == (3, 10, 30.0, False)
+        ends.open("counts-back")
+        assert ends.get(result) == "all ten"
+        assert (result.progress.state, result.progress.final) == ("SUCCESS", True)
 
     def test_a_result_that_nobody_wants_is_not_sent(self, ends: Ends) -> None:
         code = f"""

@@ -119,3 +119,12 @@ def test_what_is_told_is_all_of_one_stage_though_the_task_goes_on_meanwhile() ->
     told = it.facts()
     assert it.hurried
     assert (told["current"], told["stage"]["label"]) == (5, "Write")
+
+
+def test_what_is_told_before_the_task_has_finished_its_first_word_is_told_again() -> None:
+    """Between a field and ``soon``: the flusher told that as the word of a task that says nothing."""
+    it = meter()
+    it.current = 3
+    told = it.state()
+    it.soon()
+    assert it.state() != told

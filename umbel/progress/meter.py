@@ -126,6 +126,7 @@ class Meter:
     def state(self) -> tuple[Any, ...]:
         """What tells whether anything is new."""
         return (
+            self.told,
             self.current,
             self.total,
             self.message,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 from typing import Any
 
@@ -33,7 +34,8 @@ tasks = Progress(app, secret=SECRET)                       # or authorize=callab
 tasks.expose("report", make_report, show_result=True)
 api.include_router(tasks.router, prefix="/umbel")
 ticket = tasks.ticket(result, can=("cancel",), ttl=3600)   # in a view, for a task that it started itself
-"""
+# page: <script type="module" src="/umbel/umbel-progress.js"></script> <umbel-progress task="{{ ticket }}" base="/umbel/">
+"""  # noqa: E501
 
 
 async def run(text: str, names: dict[str, Any]) -> None:
@@ -42,6 +44,22 @@ async def run(text: str, names: dict[str, Any]) -> None:
     value = eval(code, names)
     if inspect.isawaitable(value):
         await value
+
+
+async def asked(api: Any, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+    """Status and body of what an ASGI application answers."""
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/json"), (b"host", b"shop.example")]
+    scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b""}
+    await api({**scope, "headers": headers, "root_path": "", "scheme": "http"}, receive, send)
+    return sent[0]["status"], b"".join(each.get("body", b"") for each in sent[1:])
 
 
 async def test_a_task_says_how_far_it_is_and_its_caller_watches(capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,3 +92,11 @@ async def test_a_fastapi_application_follows_a_task() -> None:
         await run(FASTAPI, names)
         assert re.fullmatch(r"tk_[\w-]+\.[\w-]+", names["ticket"])
         assert await names["result"] == 3
+        (script,) = re.findall(r'src="([^"]+)"', FASTAPI)
+        (base,) = re.findall(r'base="([^"]+)"', FASTAPI)
+        assert b"umbel-progress" in (await asked(names["api"], "GET", script))[1]
+        seen = json.loads((await asked(names["api"], "GET", f"{base}tasks/{names['ticket']}"))[1])
+        assert (seen["state"], seen["message"], seen["result"]) == ("SUCCESS", "ready", 3)
+        status, body = await asked(names["api"], "POST", f"{base}tasks/report", b'{"pages": 5}')
+        assert status == 202
+        assert json.loads(body)["key"].startswith("tk_")

@@ -17,6 +17,7 @@ PROMISES = [row for head, *rows in tables(PAGE.read_text()) if head == ["promise
 NAMED = sorted({name for name in quoted(PAGE.read_text()) if "::" in name})
 ADAPTERS = ("tests/brokers/test_sqlite.py", "tests/brokers/test_memory.py")
 BACKENDS = ("tests/backends/test_sqlite.py", "tests/backends/test_memory.py")
+PROGRESS = ("tests/brokers/test_powers.py", "tests/brokers/redis/test_suites.py")
 
 
 @cache
@@ -53,5 +54,6 @@ def test_the_test_is_there(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMED if "/conformance/" in name])
 def test_the_test_of_a_suite_runs_against_every_adapter(name: str) -> None:
     suite = name.split("::")[1]
-    for place in BACKENDS if suite == "BackendConformance" else ADAPTERS:
+    places = {"BackendConformance": BACKENDS, "ProgressConformance": PROGRESS}
+    for place in places.get(suite, ADAPTERS):
         assert suite in suites_in(place), place

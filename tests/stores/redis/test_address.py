@@ -33,6 +33,15 @@ def test_several_servers_are_tried_in_turn() -> None:
     assert [address.host for address in addresses("redis://a; rediss://b/1;")] == ["a", "b"]
 
 
+def test_sentinels_share_what_one_of_them_says() -> None:
+    first, second = addresses("sentinel://a;sentinel://:x@b:99/3?master_name=m&global_keyprefix=p&sentinel_password=y")
+    assert (first.host, first.port, second.host, second.port) == ("a", 26379, "b", 99)
+    assert first[2:] == second[2:]
+    assert (first.password, first.db, first.prefix, first.master, first.sentinel_password) == ("x", 3, "p", "m", "y")
+    assert str(first) == "sentinel://:**@a:26379/3"
+    assert first.place != addresses("sentinel://a/3?master_name=n&global_keyprefix=p")[0].place
+
+
 def test_options_are_read() -> None:
     query = (
         "visibility_timeout=15&lease=5&connect_timeout=1.5&global_keyprefix=x:&ssl_ca_certs=/ca.pem&ssl_cert_reqs=none"
@@ -57,6 +66,9 @@ def test_options_are_read() -> None:
         ("redis://host?connect_timeout=0", "more than 0"),
         ("rediss://host?ssl_cert_reqs=perhaps", "must be required or none"),
         ("redis://host?ssl_ca_certs=/ca.pem", "for rediss:// alone"),
+        ("redis://host?master_name=m", "for sentinel:// alone"),
+        ("sentinel://host", "write sentinel://host:26379/0\\?master_name=mymaster"),
+        ("sentinel://host?master_name=m;redis://host", "cannot be named together"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(url: str, told: str) -> None:

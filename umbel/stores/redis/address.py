@@ -7,7 +7,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from umbel.errors import ConfigurationError, UnknownOption
 
-SCHEMES = {"redis": False, "rediss": True, "redis+socket": False, "valkey": False, "valkeys": True}
+SENTINEL = "sentinel"
+SCHEMES = {"redis": False, "rediss": True, "redis+socket": False, SENTINEL: False, "valkey": False, "valkeys": True}
 """Scheme → whether the connection is encrypted."""
 
 OPTIONS = (
@@ -17,6 +18,9 @@ OPTIONS = (
     "visibility_timeout",
     "lease",
     "connect_timeout",
+    "master_name",
+    "sentinel_username",
+    "sentinel_password",
     "ssl_ca_certs",
     "ssl_certfile",
     "ssl_keyfile",
@@ -34,6 +38,9 @@ class Address(NamedTuple):
     ``path`` is that of a unix socket, empty for TCP. ``prefix`` stands before every key and channel.
     ``visibility_timeout`` is the shortest that a Celery worker on these keys has, ``lease`` how long a claim stands
     that is not renewed; these and ``connect_timeout`` are in seconds. ``verify=False`` takes any certificate.
+
+    With a ``master`` it is the address of a sentinel, where ``sentinel_user`` and ``sentinel_password`` log in; the
+    rest is of the primary that it knows by this name.
     """
 
     host: str
@@ -51,11 +58,14 @@ class Address(NamedTuple):
     certfile: str | None = None
     keyfile: str | None = None
     verify: bool = True
+    master: str = ""
+    sentinel_user: str = ""
+    sentinel_password: str = ""
 
     @property
-    def place(self) -> tuple[str, int, str, int, str]:
+    def place(self) -> tuple[str, int, str, str, int, str]:
         """What two addresses have in common that lead to the same keys."""
-        return self.host, self.port, self.path, self.db, self.prefix
+        return self.host, self.port, self.path, self.master, self.db, self.prefix
 
     def __str__(self) -> str:
         """As in an error or a log: without the password."""
@@ -63,7 +73,7 @@ class Address(NamedTuple):
         login = f"{self.user}{secret}@" if self.user or secret else ""
         if self.path:
             return f"redis+socket://{login}{self.path}?virtual_host={self.db}"
-        scheme = "rediss" if self.tls else "redis"
+        scheme = SENTINEL if self.master else "rediss" if self.tls else "redis"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{scheme}://{login}{host}:{self.port}/{self.db}"
 
@@ -80,7 +90,29 @@ def addresses(urls: str, name: str = "broker_url") -> list[Address]:
     found = [_address(url.strip(), name) for url in urls.split(";") if url.strip()]
     if not found:
         raise ConfigurationError(f"{name} is empty: write redis://:password@host:port/database")
+    if any(urlsplit(url.strip()).scheme == SENTINEL for url in urls.split(";")):
+        return _alike(found, urls, name)
     return found
+
+
+_OF_EACH = {"host", "port"}
+
+
+def _alike(found: list[Address], urls: str, name: str) -> list[Address]:
+    """The sentinels, each with what the first URL says that says it."""
+    if not all(urlsplit(url.strip()).scheme == SENTINEL for url in urls.split(";") if url.strip()):
+        raise ConfigurationError(f"{name}: sentinels and servers cannot be named together")
+    said: dict[str, Any] = {}
+    for address in reversed(found):
+        values = address._asdict()
+        default = Address._field_defaults
+        said |= {field: value for field, value in values.items() if value != default.get(field, "")}
+    shared = {field: value for field, value in said.items() if field not in _OF_EACH}
+    if not said.get("master"):
+        raise ConfigurationError(
+            f"{name}: the name of what the sentinels watch is missing: write sentinel://host:26379/0?master_name=mymaster"
+        )
+    return [address._replace(**shared) for address in found]
 
 
 def _address(url: str, name: str) -> Address:
@@ -94,7 +126,7 @@ def _address(url: str, name: str) -> Address:
         raise ConfigurationError(f"{name}: the port of the URL with the host {parts.hostname!r} is none") from None
     address = Address(
         host=parts.hostname or "localhost",
-        port=port or 6379,
+        port=port or (26379 if parts.scheme == SENTINEL else 6379),
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
         tls=SCHEMES[parts.scheme],
@@ -109,8 +141,13 @@ def _address(url: str, name: str) -> Address:
     for option, value in parse_qsl(parts.query, keep_blank_values=True):
         if option not in OPTIONS:
             raise UnknownOption(f"the options of {address}", option, OPTIONS)
+        if option in _OF_SENTINELS and parts.scheme != SENTINEL:
+            raise ConfigurationError(f"{address}: {option} is for sentinel:// alone")
         address = _with_option(address, option, value)
     return address
+
+
+_OF_SENTINELS = ("master_name", "sentinel_username", "sentinel_password")
 
 
 def _with_option(address: Address, name: str, value: str) -> Address:
@@ -124,6 +161,12 @@ def _with_option(address: Address, name: str, value: str) -> Address:
         return address._replace(lease=_seconds(address, name, value))
     if name == "connect_timeout":
         return address._replace(connect_timeout=_seconds(address, name, value))
+    if name == "master_name":
+        return address._replace(master=value)
+    if name == "sentinel_username":
+        return address._replace(sentinel_user=value)
+    if name == "sentinel_password":
+        return address._replace(sentinel_password=value)
     if not address.tls:
         raise ConfigurationError(f"{address}: {name} is for rediss:// alone")
     if name == "ssl_ca_certs":

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from hiredis import ReplyError
 
 from umbel.errors import ConfigurationError, StoreError, StoreRefused, StoreUnreachable, StoreUnsuitable
 from umbel.stores.redis.address import Address
-from umbel.stores.redis.connection import Connection
+from umbel.stores.redis.connection import Connection, texts
 from umbel.stores.redis.refusals import refusal
 
 
@@ -34,11 +34,27 @@ async def connect(addresses: Sequence[Address], patience: float) -> Connection:
 
 
 async def _connect(address: Address, patience: float) -> Connection:
+    if not address.master:
+        return await _open(address, patience, _log_in)
+    sentinel = await _open(address, patience, _log_in_at_sentinel)
+    try:
+        told = await sentinel.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", address.master)
+    finally:
+        sentinel.leave()
+    if isinstance(told, ReplyError):
+        raise refusal(address, str(told))
+    if told is None:
+        raise StoreRefused(f"{address}: it watches nothing of the name {address.master!r} (master_name)")
+    host, port = texts(told)
+    return await _open(address._replace(host=host, port=int(port), master=""), patience, _log_in)
+
+
+async def _open(address: Address, patience: float, log_in: Callable[[Connection], Awaitable[None]]) -> Connection:
     connection: Connection | None = None
     try:
         async with asyncio.timeout(address.connect_timeout):
             connection = await _reach(address, patience)
-            await _log_in(connection)
+            await log_in(connection)
     except TimeoutError:
         if connection is not None:
             connection.abort(StoreUnreachable(f"{address}: no answer"))
@@ -79,6 +95,15 @@ async def _reach(address: Address, patience: float) -> Connection:
     if plug is not None and plug.family in (socket.AF_INET, socket.AF_INET6):
         plug.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return connection
+
+
+async def _log_in_at_sentinel(connection: Connection) -> None:
+    address = connection.address
+    if address.sentinel_password:
+        user = [address.sentinel_user] if address.sentinel_user else []
+        answer = await connection.ask("AUTH", *user, address.sentinel_password)
+        if isinstance(answer, ReplyError):
+            raise refusal(address, str(answer))
 
 
 async def _log_in(connection: Connection) -> None:

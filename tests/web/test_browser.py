@@ -70,9 +70,10 @@ def test_tasks_are_followed_beside_each_other(demo: Demo, opened: Opened, pictur
     expect(bad).to_contain_text("Row 4 is malformed")
     resized = press(page, "200 pictures, resized", "Two hundred pictures")
     moves_to(resized, 20)
-    report = press(page, "A report in stages", "Monthly report")
     expect(resized).to_contain_text("200 pictures are smaller now")
-    page.locator("main").screenshot(path=pictures / "demo.png")
+    report = press(page, "A report in stages", "Monthly report")
+    moves_to(report, 30)
+    page.locator("main").screenshot(path=pictures / "demo.png", animations="disabled")
     expect(report).to_contain_text("The report has 12 pages")
 
 
@@ -83,6 +84,14 @@ def test_a_bad_row_ends_in_words_for_its_user(demo: Demo, opened: Opened, pictur
     expect(element).to_contain_text("3 / 5 rows")
     expect(element.get_by_role("button")).to_have_count(0)
     kept(page, element, pictures, "import")
+
+
+def test_a_file_of_ones_own_is_imported_and_its_bad_row_named(demo: Demo, opened: Opened, tmp_path: Path) -> None:
+    page = opened(demo.url)
+    for text, said in (("Ada,ada@example.org\nGrace\n", "Row 2 is malformed"), ("Ada,a@example.org\n", "1 lines are")):
+        (tmp_path / "customers.csv").write_text(text)
+        page.get_by_label("Customers to import").set_input_files(tmp_path / "customers.csv")
+        expect(press(page, "An import with a bad row", "Import of customers")).to_contain_text(said)
 
 
 def test_two_hundred_pictures_are_cancelled_in_the_middle(demo: Demo, opened: Opened, pictures: Path) -> None:
@@ -347,6 +356,7 @@ def test_the_keyboard_is_enough(demo: Demo, opened: Opened) -> None:
     page.keyboard.press("Enter")
     element = page.locator("umbel-progress[label='A slow one to cancel']")
     expect(element.get_by_role("button", name="Cancel")).to_be_visible()
+    page.keyboard.press("Tab")  # the file to import
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(element).to_contain_text("Cancelled")

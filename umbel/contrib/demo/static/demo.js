@@ -11,7 +11,9 @@ function show({ task, label }) {
 for (const form of document.forms) form.addEventListener('submit', async event => {
   event.preventDefault()
   const label = event.submitter.dataset.label
-  const answer = await fetch(form.action, { method: 'POST' })
+  const file = form.action.endsWith('/import_customers') && document.getElementById('customers').files[0]
+  const given = file ? { body: JSON.stringify({ text: await file.text() }), headers: { 'Content-Type': 'application/json' } } : {}
+  const answer = await fetch(form.action, { method: 'POST', ...given })
   if (!answer.ok) return
   const task = (await answer.json()).key
   sessionStorage.tasks = JSON.stringify([...kept(), { task, label }].slice(-30))

@@ -185,3 +185,15 @@ def test_both_kinds_of_workers_hear_our_client(shop: Shop, celery: Celery) -> No
     wait_until(lambda: f"Discarding revoked task: shop.hold[{waiting.id}]" in celery.log.read_text())
     wait_until(lambda: held.state == "REVOKED")
     wait_until(lambda: f"Revoked, and stopped if they run: {held.id}" in ours.text())
+
+
+@pytest.mark.parametrize("shop", ["own_redis"], indirect=True)
+def test_celerys_client_sees_how_far_a_task_of_ours_is(shop: Shop, celery: Celery) -> None:
+    shop.worker("-c", "1")
+    result = shop.send("counts", 10, 4)
+    wait_until(lambda: result.state == "PROGRESS")
+    shown = {"current": 4, "total": 10, "percent": 40.0, "message": "Counting", "unit": "things"}
+    asked = f"[app.AsyncResult('{result.id}').state, app.AsyncResult('{result.id}').info]"
+    wait_until(lambda: celery(asked) == ["PROGRESS", shown])
+    shop.go()
+    assert celery(f"app.AsyncResult('{result.id}').get(timeout=60)") == 10

@@ -3,6 +3,7 @@
     python -m bench                          everything on SQLite: about ten minutes
     python -m bench drain send               these questions
     python -m bench --broker rabbitmq        everything on a RabbitMQ server of its own: about an hour
+    python -m bench --broker redis           everything on a Redis server of its own: about an hour
     python -m bench --quick --json out.json  a try of everything, and the single figures in a file
 
 The exit status is 0 when every question was answered, whether or not the bars are met.
@@ -28,6 +29,7 @@ from bench.peers import PEERS
 from bench.processes import Stuck
 from bench.table import table
 from tools.rabbitmq import RabbitMQ
+from tools.redis_server import RedisServer
 
 QUESTIONS: dict[str, Callable[[Bench], list[Answer]]] = {
     "drain": drain.ask,
@@ -104,13 +106,14 @@ def telling() -> tuple[Callable[[str], None], Callable[[], None]]:
 
 
 @contextlib.contextmanager
-def serving(broker: str) -> Iterator[RabbitMQ | None]:
+def serving(broker: str) -> Iterator[RabbitMQ | RedisServer | None]:
     """The server of that broker, started; None where a file does."""
-    if broker != "rabbitmq":
+    if broker == "sqlite":
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="umbel-bench-") as folder:
-        server = RabbitMQ(Path(folder) / "rabbitmq")
+        place = Path(folder) / broker
+        server = RabbitMQ(place) if broker == "rabbitmq" else RedisServer(place)
         try:
             server.start()
             yield server
@@ -121,14 +124,14 @@ def serving(broker: str) -> Iterator[RabbitMQ | None]:
 def about(broker: str) -> str:
     """The machine, as far as it matters here."""
     cores = len(os.sched_getaffinity(0))
-    store = f"SQLite {sqlite3.sqlite_version}" if broker == "sqlite" else f"RabbitMQ {version()}"
+    store = f"SQLite {sqlite3.sqlite_version}" if broker == "sqlite" else f"{broker} {version(broker)}"
     return f"Python {platform.python_version()}, {store}, {platform.system()}, {cores} cores"
 
 
-def version() -> str:
+def version(broker: str) -> str:
     """That of the server, as its package knows it."""
-    asked = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "rabbitmq-server"], capture_output=True, text=True)
-    return asked.stdout.partition("-")[0] or "of unknown version"
+    asked = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", f"{broker}-server"], capture_output=True, text=True)
+    return asked.stdout.rpartition(":")[2].partition("-")[0] or "of unknown version"
 
 
 if __name__ == "__main__":

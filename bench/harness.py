@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 from bench.contestants import Contestant
 from bench.processes import cpu_of
 from tools.rabbitmq import RabbitMQ
+from tools.redis_server import RedisServer
 
 Figures = Mapping[str, float]
 """What one measurement gives: a value for each quantity."""
@@ -99,7 +100,7 @@ class Bench:
     quick: bool
     tell: Callable[[str], None]
     broker: str = "sqlite"
-    server: RabbitMQ | None = None
+    server: RabbitMQ | RedisServer | None = None
     """What the peers of that broker need to run."""
 
     def at_home(

@@ -15,8 +15,14 @@ CONTESTANTS = {
         "Celery, one by one": "bench.peers.celery_rabbitmq",
         RAW: PEERS["rabbitmq"][RAW],
     },
+    "redis": {
+        "umbel": PEERS["redis"]["umbel"],
+        "Celery, one by one": "bench.peers.celery_redis",
+        "RQ": PEERS["redis"]["RQ"],
+    },
 }
-BARS = {"sqlite": Bar("≤", 3, "executemany"), "rabbitmq": Bar("≤", 1 / 20, "Celery, one by one")}
+BY_CELERY = Bar("≤", 1 / 20, "Celery, one by one")
+BARS = {"sqlite": Bar("≤", 3, "executemany"), "rabbitmq": BY_CELERY, "redis": BY_CELERY}
 
 
 def ask(bench: Bench) -> list[Answer]:

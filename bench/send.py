@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from bench.harness import Answer, Bar, Bench, Figures, column
-from bench.peers import PEERS, RAW
+from bench.peers import OTHERS, PEERS, RAW
 
 UMBEL, TASKIQ, BARE = (PEERS["rabbitmq"][name] for name in ("umbel", "Taskiq", RAW))
 CELERY = "bench.peers.celery_rabbitmq"
@@ -17,6 +17,8 @@ THREADS, COROUTINES = 16, 100
 
 def ask(bench: Bench) -> list[Answer]:
     """The rate of single calls; each is in the database, or at the server, when it returns."""
+    if bench.broker == "redis":
+        return on_redis(bench)
     return on_sqlite(bench) if bench.broker == "sqlite" else [*one_by_one(bench), *at_once(bench)]
 
 
@@ -26,6 +28,28 @@ def on_sqlite(bench: Bench) -> list[Answer]:
     peers = {name: partial(single, bench, module, count) for name, module in PEERS["sqlite"].items()}
     rates = column(bench.in_turns("send one by one", peers), "rate")
     return [Answer(question="send one by one", unit="calls/s", values=rates, bars=[Bar("≥", 0.5, "Huey")])]
+
+
+def on_redis(bench: Bench) -> list[Answer]:
+    """One caller, who waits for the server's answer each time; and many in one process."""
+    count, crowd_count = bench.much(3_000, 100), bench.much(8_000, 400)
+    celery, peers = "bench.peers.celery_redis", PEERS["redis"]
+    modules = {"umbel": peers["umbel"], "Celery": celery, **OTHERS["redis"]}
+    runs = bench.in_turns("send one by one", {name: partial(single, bench, m, count) for name, m in modules.items()})
+    answers = [
+        Answer(question="send one by one", unit="calls/s", values=column(runs, "rate"), bars=[Bar("≥", 3, "Celery")]),
+        Answer(question="send one by one, CPU of the caller", unit="µs/call", values=column(runs, "cpu")),
+    ]
+    threads = {"umbel": peers["umbel"], "Celery": celery}
+    coroutines = {"umbel": peers["umbel"], **{name: peers[name] for name in ("Taskiq", "SAQ")}}
+    for what, verb, width, those in (
+        (f"send in {THREADS} threads", "threads", THREADS, threads),
+        (f"send in {COROUTINES} coroutines", "coroutines", COROUTINES, coroutines),
+    ):
+        crowds = {name: partial(crowd, bench, module, verb, crowd_count, width) for name, module in those.items()}
+        rates = column(bench.in_turns(what, crowds), "rate")
+        answers.append(Answer(question=what, unit="calls/s", values=rates))
+    return answers
 
 
 def one_by_one(bench: Bench) -> list[Answer]:

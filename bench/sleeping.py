@@ -10,7 +10,7 @@ from bench.harness import Answer, Bar, Bench, Figures, column
 from bench.peers import CELERY, PEERS, RAW
 
 AT_ONCE = 100
-WITHOUT = {*CELERY, RAW}
+WITHOUT = {*CELERY, RAW, "RQ"}
 """Those that have neither coroutines nor threads which acknowledge after the task."""
 
 

@@ -16,8 +16,11 @@ def ask(bench: Bench) -> list[Answer]:
     """The median, and what one call in a hundred exceeds."""
     count = bench.much(500, 50)
     runs = bench.in_turns("round trip", {name: partial(each, count) for name, each in contestants(bench).items()})
-    rivals = ["Huey", HASTY] if bench.broker == "sqlite" else [CELERY]
-    bars = [Bar("≤", 1.2, rival) for rival in rivals]
+    bars = {
+        "sqlite": [Bar("≤", 1.2, "Huey"), Bar("≤", 1.2, HASTY)],
+        "rabbitmq": [Bar("≤", 1.2, CELERY)],
+        "redis": [Bar("≤", 1.2, "the fastest peer", (CELERY, *OTHERS["redis"]))],
+    }[bench.broker]
     return [
         Answer(question="round trip, p50", unit="ms", values=column(runs, "p50"), bars=bars),
         Answer(question="round trip, p99", unit="ms", values=column(runs, "p99")),
@@ -30,8 +33,10 @@ def contestants(bench: Bench) -> dict[str, Callable[[int], Figures]]:
     if bench.broker == "sqlite":
         measures = {name: partial(measure, bench, module) for name, module in peers.items()}
         return {**measures, HASTY: partial(measure, bench, peers["Huey"], pause=0.001)}
-    by_a_pipe = {f"{name}, by a pipe": module for name, module in OTHERS.items()}  # it has no results over RabbitMQ
-    modules = {"umbel": peers["umbel"], CELERY: peers["Celery, as it comes"], **by_a_pipe}
+    others = OTHERS[bench.broker]
+    if bench.broker == "rabbitmq":  # they have no results there
+        others = {f"{name}, by a pipe": module for name, module in others.items()}
+    modules = {"umbel": peers["umbel"], CELERY: peers["Celery, as it comes"], **others}
     return {name: partial(measure, bench, module) for name, module in modules.items()}
 
 

@@ -8,14 +8,35 @@ CELERY = {
 }
 """It acknowledges after the task, as umbel does, except as it comes: then before, and a crash loses what was begun."""
 
-OTHERS = {"Dramatiq": "bench.peers.dramatiq_rabbitmq", "Taskiq": "bench.peers.taskiq_rabbitmq"}
+OTHERS = {
+    "sqlite": {"Huey": "bench.peers.huey_sqlite"},
+    "rabbitmq": {"Dramatiq": "bench.peers.dramatiq_rabbitmq", "Taskiq": "bench.peers.taskiq_rabbitmq"},
+    "redis": {
+        "Dramatiq": "bench.peers.dramatiq_redis",
+        "Taskiq": "bench.peers.taskiq_redis",
+        "RQ": "bench.peers.rq_redis",
+        "SAQ": "bench.peers.saq_redis",
+        "Huey": "bench.peers.huey_redis",
+    },
+}
+"""Beside Celery, by broker."""
 
 RAW = "raw frames"
 """No queue but the limit of the server: bytes published, delivered and acknowledged, and nothing done with them."""
 
 PEERS = {
-    "sqlite": {"umbel": "bench.peers.umbel_sqlite", "Huey": "bench.peers.huey_sqlite"},
-    "rabbitmq": {"umbel": "bench.peers.umbel_rabbitmq", **CELERY, **OTHERS, RAW: "bench.peers.raw_rabbitmq"},
+    "sqlite": {"umbel": "bench.peers.umbel_sqlite", **OTHERS["sqlite"]},
+    "rabbitmq": {
+        "umbel": "bench.peers.umbel_rabbitmq",
+        **CELERY,
+        **OTHERS["rabbitmq"],
+        RAW: "bench.peers.raw_rabbitmq",
+    },
+    "redis": {
+        "umbel": "bench.peers.umbel_redis",
+        **{name: module.replace("_rabbitmq", "_redis") for name, module in CELERY.items()},
+        **OTHERS["redis"],
+    },
 }
 
 HASTY = "Huey, 1 ms"

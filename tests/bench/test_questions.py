@@ -78,6 +78,29 @@ def test_every_question_can_be_asked_on_rabbitmq(
     assert list(tmp_path.iterdir()) == [file]
 
 
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.parametrize("question", ["drain", "send", "many", "trip", "sleeping"])
+def test_a_question_can_be_asked_on_redis(
+    root: Path, tmp_path: Path, interpreter: Callable[[str], Path], question: str
+) -> None:
+    file = tmp_path / "figures.json"
+    done = bench(root, interpreter("bench"), tmp_path, question, "--broker", "redis", "--quick", "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    report = json.loads(file.read_text())
+    contestants = {name for answer in report["answers"] for name in answer["values"]}
+    wanted = {
+        "drain": {"umbel", "Celery, prefetch 1", "Dramatiq", "Taskiq", "RQ", "SAQ", "Huey"},
+        "send": {"umbel", "Celery", "Dramatiq", "Taskiq", "RQ", "SAQ", "Huey"},
+        "many": {"umbel", "Celery, one by one", "RQ"},
+        "trip": {"umbel", "Celery", "Dramatiq", "Taskiq", "RQ", "SAQ", "Huey"},
+        "sleeping": {"umbel", "Dramatiq", "Taskiq", "SAQ", "Huey"},
+    }
+    assert report["broker"] == "redis"
+    assert contestants == wanted[question]
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_calls_are_counted_by_every_thread_and_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "HOME", tmp_path)
     client.tick(3)

@@ -20,14 +20,21 @@ from umbel.progress.hub import progress_of
 from umbel.progress.snapshot import Children, PublicError, Snapshot, Stage
 from umbel.result import AsyncResult
 
+ON_SERVERS = [pytest.mark.server, pytest.mark.slow]
+STORES = ["sqlite", pytest.param("redis", marks=ON_SERVERS)]
+BESIDE = pytest.param("rabbitmq", marks=ON_SERVERS)
 
-@pytest.fixture(params=["sqlite", pytest.param("redis", marks=[pytest.mark.server, pytest.mark.slow])])
+
+@pytest.fixture(params=STORES)
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
-    """A shop on each store that keeps progress and is shared between processes."""
-    url = None
-    if request.param == "redis":
-        url = f"{request.getfixturevalue('redis').url}?global_keyprefix=shop-{uuid.uuid4().hex}:"
-    made = Shop(tmp_path, url)
+    """A shop on each store that keeps progress and is shared between processes; ``rabbitmq`` has Redis beside it."""
+    name, url, backend = f"shop-{uuid.uuid4().hex}", None, None
+    if request.param != "sqlite":
+        url = backend = f"{request.getfixturevalue('redis').url}?global_keyprefix={name}:"
+    if request.param == "rabbitmq":
+        url = request.getfixturevalue("rabbitmq").url
+    made = Shop(tmp_path, url, backend)
+    made.environ["UMBEL_TASK_DEFAULT_QUEUE"] = made.app.conf.task_default_queue = name
     yield made
     made.close()
 
@@ -201,6 +208,7 @@ def test_the_old_way_is_shown_as_it_was_told_and_written_four_times_a_second(sho
     shop.get(result)
 
 
+@pytest.mark.parametrize("shop", [*STORES, BESIDE], indirect=True)
 def test_children_add_up_to_the_progress_of_their_parent(shop: Shop) -> None:
     shop.worker("-c", "2")
     parent = shop.send("has_children", 5)

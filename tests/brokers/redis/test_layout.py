@@ -15,6 +15,7 @@ from umbel.model import ACK, REQUEUE, RETURN, Message, Queue, Route, dead
 from umbel.stores.redis.link import Link
 from umbel.testing.conformance.broker import FAR_AWAY
 from umbel.testing.conformance.harness import listening, settle_all, take, to, until
+from umbel.wire.kombu import told_by
 from umbel.wire.task_v2 import encode
 
 pytestmark = pytest.mark.server
@@ -137,8 +138,32 @@ async def test_who_sends_for_later_parks_it_only_where_somebody_knows_of_it(
         await until(parked)
         await broker.publish([(Route("mail", due=due.timestamp()), call(eta=due))])
         assert await link.ask("ZCARD", f"{queue}:umbel.due.mail") == 2
+    assert await link.ask("LLEN", f"{queue}:mail") == 2
     await broker.publish([(Route("mail", due=due.timestamp()), call(eta=due))])
-    assert await link.ask("LLEN", f"{queue}:mail") == 1
+    assert await link.ask("LLEN", f"{queue}:mail") == 3
+
+
+async def test_the_last_one_who_goes_puts_what_waits_where_others_find_it(
+    broker: RedisBroker, url: str, link: Link, queue: str
+) -> None:
+    due = datetime(2099, 1, 1, tzinfo=UTC)
+    lasting = calls(150)  # nothing in them says that they are for later: they wait for who knows
+    async with RedisBroker(url) as other, listening(await other.consume(["mail"], 1)):
+        async with listening(await broker.consume(["mail"], 1)):
+
+            async def both_read() -> bool:
+                return bool(await link.ask("ZCARD", f"{queue}:umbel.reads.mail") == 2)
+
+            await until(both_read)
+            await broker.publish(to("mail", lasting, due=FAR_AWAY))
+            sent = [(Route("mail", 9 - n % 10, due.timestamp()), call(eta=due)) for n in range(250)]
+            await broker.publish(sent)
+        assert await link.ask("ZCARD", f"{queue}:umbel.due.mail") == 400
+    assert await link.ask("ZCARD", f"{queue}:umbel.due.mail") == 150
+    by_step = [[envelope.id for route, envelope in sent if (9 - (route.priority or 0)) // 3 == n] for n in range(4)]
+    for name, expected in zip(broker.keeper.layout.lists("mail"), by_step, strict=True):
+        found = [told_by(entry).id for entry in await link.ask("LRANGE", name, 0, -1)]
+        assert found[::-1] == expected
 
 
 async def test_who_waits_is_told_of_what_is_due_sooner(broker: RedisBroker, url: str, link: Link) -> None:

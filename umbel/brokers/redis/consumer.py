@@ -354,3 +354,5 @@ class RedisConsumer:
         self._waiting = []
         with contextlib.suppress(StoreError):
             await self.settle([Settlement(claim.delivery, RETURN) for claim in held])
+            if self._store.link.standing is not None:
+                await self._leases.release()

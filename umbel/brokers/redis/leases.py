@@ -13,7 +13,7 @@ from umbel.stores.redis.connection import Word
 from umbel.stores.redis.layout import entry_in, step_in
 from umbel.stores.redis.link import Script
 from umbel.stores.redis.store import RedisStore
-from umbel.wire.kombu import redelivered
+from umbel.wire.kombu import has_eta, redelivered
 
 logger = logging.getLogger("umbel.brokers")
 
@@ -26,7 +26,7 @@ READS = 60.0
 """Seconds for which a consumer is believed to read a queue."""
 
 _AT_ONCE, _BYTES = 100, 1 << 20
-_RENEW, _OVERDUE, _RESTORE = Script("renew"), Script("overdue"), Script("restore")
+_RENEW, _OVERDUE, _RESTORE, _RELEASE = Script("renew"), Script("overdue"), Script("restore"), Script("release")
 
 
 class Leases:
@@ -83,6 +83,18 @@ class Leases:
             with contextlib.suppress(StoreError):
                 reads = [("ZREM", self._store.layout.reads(queue), self._owner) for queue in self._queues]
                 await self._store.link.ask_all(reads)
+
+    async def release(self) -> None:
+        """Put what waits for its time where workers of others find it, in queues that nobody reads now."""
+        layout, link = self._store.layout, self._store.link
+        for queue in self._queues:
+            due, stay = layout.due(queue), 0
+            while some := await link.ask("ZRANGE", due, stay, stay + _AT_ONCE - 1):
+                told = [each for each in some if has_eta(each)]
+                stay += len(some) - len(told)
+                keys = [layout.reads(queue), due, *layout.lists(queue)]
+                if told and not await link.run(_RELEASE, keys, [self._now(), *told]):
+                    break
 
     async def _renew(self, claims: list[Claim]) -> None:
         layout = self._store.layout

@@ -11,7 +11,16 @@ import pytest
 
 from umbel.errors import DecodeError, NoResultBackend
 from umbel.model import NO_LINKS, Links, Message
-from umbel.wire.signatures import Step, Waiting, after_failure, after_success, body_left_out, body_of, left_out
+from umbel.wire.signatures import (
+    Step,
+    Waiting,
+    after_failure,
+    after_success,
+    body_left_out,
+    body_of,
+    left_out,
+    urgency,
+)
 
 
 def sig(task: str = "t", *args: Any, immutable: bool = False, **options: Any) -> dict[str, Any]:
@@ -41,6 +50,11 @@ def only(steps: list[Step]) -> Step:
 
 def calls(steps: list[Step]) -> list[tuple[str, list[Any]]]:
     return [(step.task, list(step.args)) for step in steps]
+
+
+@pytest.mark.parametrize(("form", "expected"), [("amqp", [0, 3, 9, 200]), ("kombu", [9, 6, 0, 0])])
+def test_the_number_of_a_priority_means_what_its_form_makes_of_it(form: str, expected: list[int]) -> None:
+    assert [urgency(number, form) for number in (0, 3, 9, 200)] == expected
 
 
 class TestSuccess:

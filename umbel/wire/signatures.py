@@ -28,6 +28,8 @@ from umbel.wire.signature_fields import (
 
 _NAMESPACE = uuid.UUID("5f0a2a5e-6f0b-5d0e-9d6c-2b6f1f1d9a41")
 
+_URGENT = 9
+
 MAX_STEPS = 10_000
 """A message that is followed by more tasks at once is refused."""
 
@@ -61,6 +63,12 @@ class Step:
         return replace(
             message, group=self.group, group_index=self.group_index, links=self.links, marks=self.marks, **more
         )
+
+
+def urgency(number: int, form: str) -> int:
+    """The priority, higher is sooner, that a signature tells by this number in messages of a form: in those of kombu 0
+    is the most urgent."""
+    return _URGENT - max(0, min(number, _URGENT)) if form == "kombu" else number
 
 
 class Waiting(NamedTuple):

@@ -207,10 +207,11 @@ class Following:
     def _pair(self, step: Step, delivery: Delivery) -> tuple[Route, Envelope]:
         """The step as a message that goes where its task's calls go."""
         route, message = self._app.publisher.prepare(step.task, step.args, step.kwargs, self._options(step))
-        message = step.of(message)
+        message, form = step.of(message), delivery.envelope.form
         if step.priority is not None:
-            route = route._replace(priority=step.priority)
-        return self._settler.sent_on(route, message, delivery.envelope.form)
+            priority = signatures.urgency(step.priority, form)
+            route, message = route._replace(priority=priority), replace(message, priority=priority)
+        return self._settler.sent_on(route, message, form)
 
     def _options(self, step: Step) -> CallOptions:
         options = NO_OPTIONS.with_(**step.options)

@@ -7,7 +7,6 @@ from deeds import END, app, await_file, deed, note  # type: ignore[import-not-fo
 
 __all__ = ["gathered", "total"]
 
-app.conf.result_backend = os.environ["INTEROP_BACKEND"]
 app.conf.update(task_unknown_grace=0.1) if END == "umbel" else None
 
 

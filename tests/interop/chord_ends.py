@@ -17,7 +17,7 @@ class ChordEnds(Ends):
     """Both ends, with the tasks of chords."""
 
     def __init__(self, folder: Path, url: str, redis: RedisServer, python: Path) -> None:
-        super().__init__(folder, url, python)
+        super().__init__(folder, url, redis.url, python)
         self.redis = redis
         self._halting = False
         shutil.copy(HERE / "chord_deeds.py", folder)
@@ -26,7 +26,7 @@ class ChordEnds(Ends):
 
     def _environ(self, end: str) -> dict[str, str]:
         more = {"INTEROP_HALTS_WHEN_JOINED": "1"} if self._halting else {}
-        return {**super()._environ(end), "INTEROP_BACKEND": self.redis.url, **more}
+        return {**super()._environ(end), **more}
 
     @contextmanager
     def halting(self) -> Iterator[None]:
@@ -34,10 +34,6 @@ class ChordEnds(Ends):
         self._halting = True
         yield
         self._halting = False
-
-    def counted(self, begin: str) -> int:
-        """How many notes begin so."""
-        return sum(line.startswith(begin) for line in self.diary())
 
     def unexpiring(self) -> list[str]:
         """The keys of results and chords that would stay for ever, as soon as nothing else is to be waited for."""

@@ -1,5 +1,6 @@
 """The tasks of both ends, the same code for each: Celery's with INTEROP_END=celery, umbel's with INTEROP_END=umbel."""
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ else:
 
     App = Celery
 
-app = App("deeds", broker=os.environ["INTEROP_BROKER"], backend="rpc://")
+app = App("deeds", broker=os.environ["INTEROP_BROKER"], backend=os.environ["INTEROP_BACKEND"])
 app.conf.update(
     accept_content=["json", "msgpack", "yaml", "pickle"],
     result_accept_content=["json", "msgpack", "yaml", "pickle"],
@@ -29,6 +30,8 @@ app.conf.update(
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
 )
+if END == "celery":
+    app.conf.update(json.loads(os.environ["INTEROP_CONF"]))
 
 
 def deed(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -89,6 +92,15 @@ def again(self: Any, queue: str) -> Any:
         note(f"first {self.request.id} {END}")
         raise self.retry(exc=ValueError("not yet"), countdown=0, queue=queue)
     return [END, self.request.retries]
+
+
+@deed(bind=True)
+def once(self: Any, tries: int = 1) -> Any:
+    """Ends on the last of its tries."""
+    note(f"once {self.request.id} {self.request.retries} {END}")
+    if self.request.retries + 1 < tries:
+        raise self.retry(countdown=0.3)
+    return END
 
 
 @deed(bind=True)

@@ -1,4 +1,4 @@
-"""Two ends of one broker: a real Celery, worker and client, and a real umbel, worker and client."""
+"""Two ends of one server: a real Celery, worker and client, and a real umbel, worker and client."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from umbel.app import Umbel
 from umbel.result import AsyncResult
 
 HERE = Path(__file__).parent
+
+ON_RABBITMQ = ["rabbitmq-celery56", "rabbitmq-celery57"]
+ON_REDIS = ["redis-celery56", "redis-celery57"]
 
 
 class Program:
@@ -45,6 +48,11 @@ class Program:
         wait_until(lambda: " ready." in self.text() or self.process.poll() is not None, "a worker is ready")
         assert self.process.poll() is None, self.text()
 
+    def stop(self) -> None:
+        """End it in order."""
+        self.process.terminate()
+        self.process.wait(PATIENCE)
+
     def kill(self) -> None:
         """``kill -9`` it and everything below it."""
         if self.process.poll() is None:
@@ -60,18 +68,25 @@ class Program:
 
 
 class Ends:
-    """A folder, a queue for each end, and the programs on them."""
+    """A folder, a queue for each end, and the programs on them.
 
-    def __init__(self, folder: Path, url: str, python: Path) -> None:
+    ``python`` is that of Celery's environment; ``backend`` is where results are, by its URL. ``query`` is what umbel's
+    URL of the broker ends with, ``conf`` are more settings of Celery's end.
+    """
+
+    def __init__(self, folder: Path, url: str, backend: str, python: Path, *, query: str = "", **conf: object) -> None:
         self.folder = folder
         self.url = url
+        self.backend = backend
+        self._urls = {"celery": url, "umbel": url + query}
+        self._conf = conf
         self._python = {"celery": str(python), "umbel": sys.executable}
         for name in ("deeds.py", "celery_client.py"):
             shutil.copy(HERE / name, folder / name)
         self.tag = uuid.uuid4().hex[:12]
         self.queues = {end: f"{end}-{self.tag}" for end in ("celery", "umbel")}
         self._programs: list[Program] = []
-        self.app = Umbel("client", broker=url, backend="rpc://", set_as_current=False)
+        self.app = Umbel("client", broker=self._urls["umbel"], backend=backend, set_as_current=False)
         self.app.conf.update(
             accept_content=["json", "msgpack", "yaml", "pickle"], task_default_queue=self.queues["umbel"]
         )
@@ -84,7 +99,9 @@ class Ends:
             "PYTHONPATH": path,
             "INTEROP_END": end,
             "INTEROP_QUEUE": self.queues[end],
-            "INTEROP_BROKER": self.url,
+            "INTEROP_BROKER": self._urls[end],
+            "INTEROP_BACKEND": self.backend,
+            "INTEROP_CONF": json.dumps(self._conf),
             "INTEROP_FOLDER": str(self.folder),
             "UMBEL_ALLOW_PICKLE_AS_ROOT": "1",
             "C_FORCE_ROOT": "1",
@@ -143,6 +160,10 @@ class Ends:
         """What the deeds noted."""
         path = self.folder / "diary"
         return path.read_text().splitlines() if path.exists() else []
+
+    def count(self, begin: str) -> int:
+        """How many notes begin so."""
+        return sum(line.startswith(begin) for line in self.diary())
 
     def noted(self, begin: str) -> str:
         """The first note that begins so, once there is one."""

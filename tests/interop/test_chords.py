@@ -71,10 +71,10 @@ result = chord(header)(on(gathered.s({tag!r}), {body!r}))
 """
     (state, value), body_id, ids = asked(ends, code)
     assert (state, value) == ("SUCCESS", [[2 * n for n in range(8)], body_id, body])
-    wait_until(lambda: ends.counted(f"gathered {tag}"), "the body runs")
+    wait_until(lambda: ends.count(f"gathered {tag}"), "the body runs")
     states = [json.loads(ends.redis.command("GET", f"celery-task-meta-{id}"))["status"] for id in ids]
     assert states == ["SUCCESS"] * 8
-    assert ends.counted(f"gathered {tag}") == 1
+    assert ends.count(f"gathered {tag}") == 1
     assert ends.unexpiring() == []
 
 
@@ -91,7 +91,7 @@ result = chord(header)(body)
     assert state == "FAILURE"
     assert error == ["ChordError", f"Dependency {failed_id} raised KeyError('a', 1)"]
     ends.noted(f"failed_old {body_id} {good}")
-    assert ends.counted(f"gathered {tag}") == 0
+    assert ends.count(f"gathered {tag}") == 0
 
 
 def test_chains_groups_and_chords_in_a_header_are_counted_as_celery_counts(ends: ChordEnds) -> None:
@@ -183,10 +183,10 @@ result.id
     body_id = asked(ends, code)
     ends.noted("halted after joining")
     worker.kill()
-    assert ends.counted(f"gathered {tag}") == 0
+    assert ends.count(f"gathered {tag}") == 0
     other = ends.start("umbel", queue)
     assert asked(ends, "told(result)") == ["SUCCESS", [[0, 2, 4], body_id, "celery"]]
-    assert ends.counted(f"gathered {tag}") == 1
+    assert ends.count(f"gathered {tag}") == 1
     other.kill()
 
 
@@ -201,5 +201,5 @@ results = [begun(m) for m in range(25)]
 [told(result)[1][0] for result in results]
 """
     assert asked(ends, code) == [[m + n for n in range(4)] for m in range(25)]
-    assert ends.counted(f"gathered {tag}") == 25
+    assert ends.count(f"gathered {tag}") == 25
     assert ends.unexpiring() == []

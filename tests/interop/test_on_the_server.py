@@ -1,4 +1,4 @@
-"""What both ends find on the server: queues, exchanges, priorities, what was delayed there, what came back."""
+"""What both ends find on RabbitMQ: queues, exchanges, priorities, what was delayed there, what came back."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
-from tests.interop.ends import Ends
+from tests.interop.ends import ON_RABBITMQ, Ends
 from umbel.app import Umbel
 from umbel.brokers.amqp import AmqpBroker
 from umbel.model import Queue
 from umbel.testing.conformance.harness import take
 
-pytestmark = [pytest.mark.server, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.slow,
+    pytest.mark.parametrize("ends", ON_RABBITMQ, indirect=True, scope="module"),
+]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.interop.ends import Ends
+from tests.interop.ends import ON_RABBITMQ, Ends
 from tests.worker.process import wait_until
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
@@ -142,6 +142,7 @@ result.get(timeout=60)
     assert (seen["args"], seen["kwargs"], seen["mine"], seen["priority"]) == ([3], {"more": 1}, 7, 3)
 
 
+@pytest.mark.parametrize("ends", ON_RABBITMQ, indirect=True, scope="module")
 def test_a_part_of_a_chord_is_kept_with_the_reason(ends: Ends) -> None:
     """What a Celery client sends that has a store for chords, and a worker gets that has none."""
     u = ends.queues["umbel"]

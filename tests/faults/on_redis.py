@@ -1,4 +1,4 @@
-"""A site whose messages and results are on a Redis server, reached through a proxy if there is one."""
+"""Sites whose messages and results are on a Redis server, or the results alone, beside RabbitMQ."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from pathlib import Path
 
 from hiredis import Reader
 
+from tests.faults.abroad import Abroad
 from tests.faults.checker import ask, dead_ids
 from tests.faults.mill import open_mill
 from tests.faults.site import Site
 from tests.servers.proxy import Proxy
+from tools.rabbitmq import RabbitMQ
 from tools.redis_server import RedisServer
 from umbel.app import Umbel
 from umbel.model import FINAL_STATES
@@ -70,11 +72,33 @@ class OnRedis(Site):
 
     def written_twice(self) -> list[tuple[object, ...]]:
         assert self._witness is not None
-        return [(id, *states) for id, states in self._witness.ends.items() if len(states) > 1]
+        return self._witness.twice()
 
     def close(self) -> None:
         super().close()
         self.watcher.close()
+        if self._witness is not None:
+            self._witness.close()
+
+
+class Beside(Abroad):
+    """Messages are on RabbitMQ, results on Redis."""
+
+    def __init__(self, folder: Path, rabbitmq: RabbitMQ, redis: RedisServer) -> None:
+        self._results = redis
+        self._prefix = f"site-{uuid.uuid4().hex}:"
+        super().__init__(folder, rabbitmq, backend=f"{redis.url}?global_keyprefix={self._prefix}")
+        self._witness: Witness | None = None
+
+    def witness(self) -> None:
+        self._witness = Witness(self._results, self._prefix)
+
+    def written_twice(self) -> list[tuple[object, ...]]:
+        assert self._witness is not None
+        return self._witness.twice()
+
+    def close(self) -> None:
+        super().close()
         if self._witness is not None:
             self._witness.close()
 
@@ -109,6 +133,10 @@ class Witness:
             state = state_in(told[3])
             if state in FINAL_STATES:
                 self.ends[told[2].removeprefix(self._prefix).decode()].append(state)
+
+    def twice(self) -> list[tuple[object, ...]]:
+        """Each task that had more than one end, with those."""
+        return [(id, *states) for id, states in self.ends.items() if len(states) > 1]
 
     def close(self) -> None:
         """Hear nothing more."""

@@ -93,6 +93,26 @@ def test_what_runs_while_its_connection_is_lost_is_not_started_again(
     assert site.left() == 0
 
 
+def test_a_worker_that_is_killed_before_it_hears_that_its_settlement_was_taken_leaves_nothing_to_do(
+    make_site: Callable[..., OnRedis], proxy: Proxy
+) -> None:
+    """The result is there and the message is gone, in the same moment."""
+    site = make_site(lease=2)
+    worker = site.worker("-c", "1")
+    held = site.app.send_task("poison.hold", ["go"])
+    site.wait_for_note("hold")
+    proxy.answer_no_more()
+    site.go()
+    until(site.watcher.result(held.id).ready, what=worker.text)
+    assert site.left() == 0
+    worker.kill_tree()
+    proxy.cut()
+    site.worker("-c", "1")
+    assert site.get(site.app.send_task("poison.answer")) == 42
+    assert site.count("hold") == 1
+    assert site.left() == 0
+
+
 def test_a_worker_that_is_cut_off_for_longer_than_its_lease_starts_nothing_that_others_may_have(
     make_site: Callable[..., OnRedis], proxy: Proxy
 ) -> None:

@@ -17,6 +17,7 @@ from tests.interop.chord_ends import ChordEnds
 from tests.worker.process import wait_until
 from tools.rabbitmq import RabbitMQ
 from tools.redis_server import RedisServer
+from umbel.app import Umbel
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -203,3 +204,19 @@ results = [begun(m) for m in range(25)]
     assert asked(ends, code) == [[m + n for n in range(4)] for m in range(25)]
     assert ends.count(f"gathered {tag}") == 25
     assert ends.unexpiring() == []
+
+
+def test_a_part_that_is_taken_back_fails_the_body(ends: ChordEnds) -> None:
+    queue = f"revoked-{uuid.uuid4().hex}"
+    code = f"""
+result = chord([add.s(1, 1).set(queue={queue!r}), on(add.s(2, 2), "celery")])(on(total.s(), "umbel"))
+[result.id, result.parent.results[0].id]
+"""
+    _, part = asked(ends, code)
+    with Umbel("other", broker=ends.url, backend=ends.redis.url, set_as_current=False) as client:
+        client.revoke(part)
+    worker = ends.start("umbel", queue)
+    state, error = asked(ends, "told(result)")
+    assert (state, error[0]) == ("FAILURE", "ChordError")
+    assert f"Dependency {part} raised TaskRevokedError" in error[1]
+    worker.kill()

@@ -99,6 +99,7 @@ def test_a_worker_that_is_killed_before_it_hears_that_its_settlement_was_taken_l
     """The result is there and the message is gone, in the same moment."""
     site = make_site(lease=2)
     worker = site.worker("-c", "1")
+    assert site.get(site.app.send_task("poison.answer")) == 42  # the server has the script that settles
     held = site.app.send_task("poison.hold", ["go"])
     site.wait_for_note("hold")
     proxy.answer_no_more()

@@ -195,7 +195,7 @@ def test_a_call_that_was_sent_twice_because_an_answer_was_lost_is_run_once(
         Umbel("caller", broker=proxy.url(shop.url), set_as_current=False) as caller,
     ):
         caller.conf.broker_publish_timeout = 60
-        caller.send_task("shop.add", (1, 1), queue="other")  # it is connected
+        caller.send_task("shop.add", (1, 1), queue="other", countdown=60)  # it is connected, and its script is known
         proxy.answer_no_more()
         options = {} if countdown is None else {"countdown": countdown}
         sender = threading.Thread(target=caller.send_task, args=("shop.hold", ["a"]), kwargs=options)

@@ -1,6 +1,6 @@
 """Asks the questions and prints what came of them.
 
-    python -m bench                          everything on SQLite: about ten minutes
+    python -m bench                          everything on SQLite: about fifteen minutes
     python -m bench drain send               these questions
     python -m bench --broker rabbitmq        everything on a RabbitMQ server of its own: about an hour
     python -m bench --broker redis           everything on a Redis server of its own: about an hour
@@ -23,7 +23,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import drain, importing, many, send, sleeping, spinning, standing, tracking, trip
+from bench import drain, importing, many, pages, send, sleeping, spinning, standing, tracking, trip
 from bench.harness import Answer, Bench
 from bench.peers import PEERS
 from bench.processes import Stuck
@@ -41,8 +41,9 @@ QUESTIONS: dict[str, Callable[[Bench], list[Answer]]] = {
     "spinning": spinning.ask,
     "importing": importing.ask,
     "tracking": tracking.ask,
+    "pages": pages.ask,
 }
-ONLY = {"importing": "sqlite", "tracking": "sqlite"}
+ONLY = {"importing": "sqlite", "tracking": "sqlite", "pages": "sqlite"}
 """What is no matter of a broker is asked with that one's questions."""
 
 

@@ -58,6 +58,8 @@ def test_every_question_can_be_asked(root: Path, tmp_path: Path, interpreter: Ca
         "CPU, idle",
         "sleeping, share of the ideal",
         "spinning, share of the ideal",
+        "50 streams",
+        "from the task to a page, p95",
     } <= set(asked)
     assert list(tmp_path.iterdir()) == [file]
 

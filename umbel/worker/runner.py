@@ -76,10 +76,10 @@ class NodeWire:
         self.send("store", [frames.flat_record(record)])
 
     def tell(self, notes: Sequence[Note], records: Sequence[SealedRecord]) -> None:
-        """Have the node write how far running tasks are."""
+        """Have the node write how far running tasks are: who finds the record finds the note, which says more."""
+        self.send("notes", [tuple(note) for note in notes])
         if records:
             self.send("store", [frames.flat_record(record) for record in records])
-        self.send("notes", [tuple(note) for note in notes])
 
     def learned(self, name: str, habit: Habit) -> None:
         """Tell the node how long a task takes as a rule."""

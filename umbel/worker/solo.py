@@ -164,9 +164,9 @@ class Solo:
             self._send("done", reports)
 
     def _tell(self, notes: Sequence[Note], records: Sequence[SealedRecord]) -> None:
+        self._send("notes", notes)
         if records:
             self._send("store", records)
-        self._send("notes", notes)
 
     def _learned(self, name: str, habit: tuple[float, Sequence[tuple[str, float]]]) -> None:
         self._send("habit", (name, habit[0], list(habit[1])))

@@ -82,7 +82,7 @@ def test_every_question_can_be_asked_on_rabbitmq(
 
 @pytest.mark.slow
 @pytest.mark.server
-@pytest.mark.parametrize("question", ["drain", "send", "many", "trip", "sleeping"])
+@pytest.mark.parametrize("question", ["send", "trip"])
 def test_a_question_can_be_asked_on_redis(
     root: Path, tmp_path: Path, interpreter: Callable[[str], Path], question: str
 ) -> None:
@@ -92,11 +92,8 @@ def test_a_question_can_be_asked_on_redis(
     report = json.loads(file.read_text())
     contestants = {name for answer in report["answers"] for name in answer["values"]}
     wanted = {
-        "drain": {"umbel", "Celery, prefetch 1", "Dramatiq", "Taskiq", "RQ", "SAQ", "Huey"},
         "send": {"umbel", "Celery", "Dramatiq", "Taskiq", "RQ", "SAQ", "Huey"},
-        "many": {"umbel", "Celery, one by one", "RQ"},
         "trip": {"umbel", "Celery", "Dramatiq", "Taskiq", "RQ", "SAQ", "Huey"},
-        "sleeping": {"umbel", "Dramatiq", "Taskiq", "SAQ", "Huey"},
     }
     assert report["broker"] == "redis"
     assert contestants == wanted[question]

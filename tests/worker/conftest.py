@@ -1,6 +1,6 @@
 """The shop: a folder, a broker, real workers.
 
-What is marked with ``brokers`` is run on each of those that it names.
+What is marked with ``brokers`` is run on each of those that it names, on servers with the pool of processes.
 """
 
 from __future__ import annotations
@@ -25,6 +25,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         assert set(marker.args) <= set(EVERYWHERE)
         places = [pytest.param(each, marks=() if each == "sqlite" else ON_A_SERVER) for each in marker.args]
         metafunc.parametrize("shop", places, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What happens within a worker is the same whatever its broker: other pools are tried on SQLite alone."""
+    kept: list[pytest.Item] = []
+    left: list[pytest.Item] = []
+    for item in items:
+        params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        elsewhere = params.get("shop", "sqlite") != "sqlite" and params.get("pool", "processes") != "processes"
+        (left if elsewhere else kept).append(item)
+    if left:
+        items[:] = kept
+        config.hook.pytest_deselected(items=left)
 
 
 @pytest.fixture

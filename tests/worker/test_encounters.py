@@ -12,12 +12,13 @@ import pytest
 from umbel.backends.memory import MemoryBackend
 from umbel.brokers.memory import MemoryBroker
 from umbel.clock import SystemClock
-from umbel.errors import WorkerLostError
-from umbel.model import ACK, Delivery, Envelope, Record, Route, SealedRecord, Settlement, State, Verdict, dead
+from umbel.errors import StoreUnreachable, WorkerLostError
+from umbel.model import ACK, Delivery, Envelope, Message, Record, Route, SealedRecord, Settlement, State, Verdict, dead
 from umbel.ports import Broker, Consumer
-from umbel.testing.conformance.harness import listening, until
+from umbel.testing.conformance.harness import listening, take, until
+from umbel.wire import task_v2
 from umbel.wire.results import seal
-from umbel.worker.encounters import Encounters
+from umbel.worker.encounters import Encounters, came_before
 from umbel.worker.settling import Settling
 
 CLOCK = SystemClock()
@@ -94,3 +95,46 @@ async def test_one_whose_worker_died_between_its_record_and_its_verdict_gets_tha
         assert letters == ([(envelope, "three starts")] if verdict.kind == "dead" else [])
         assert started == []
         assert await broker.size("q") == 0
+
+
+class Forgetful(MemoryBroker):
+    """A broker whose first answer is lost, the messages are not; before that it cannot be reached at all."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.calls = 0
+
+    async def publish(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
+        self.calls += 1
+        if self.calls > 1:
+            await super().publish(messages)
+        if self.calls < 3:
+            error = StoreUnreachable("the connection was lost")
+            error.doubtful = self.calls > 1
+            raise error
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["with its settlement", "after it"])
+async def test_what_follows_a_task_is_marked_when_it_is_sent_again_and_may_have_left(early: bool) -> None:
+    name = uuid.uuid4().hex
+    sent = task_v2.encode(Message(task="next", id="next"), "plain")
+    async with Forgetful(f"memory://{name}") as broker, MemoryBackend(f"memory://{name}-results") as backend:
+        await MemoryBroker.publish(broker, [(Route("q"), Envelope("plain", "first", b"{}", b"[]"))])
+        async with (
+            listening(await broker.consume(["q"], 1)) as ear,
+            settling(broker, ear.consumer, backend) as service,
+        ):
+            (delivery,) = await ear.hears(1)
+            if early:
+                service.follow([(Route("next"), sent)], end_of(delivery))
+            else:
+                service.settle([Settlement(delivery, ACK, [(Route("next"), sent)], end_of(delivery))])
+
+            async def is_settled() -> bool:
+                return service.idle
+
+            await until(is_settled)
+        copies = await take(broker, "next", 2)
+    assert broker.calls == 3
+    assert copies[0].envelope == sent
+    assert [came_before(each) for each in copies] == [False, True]

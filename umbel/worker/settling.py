@@ -7,10 +7,11 @@ import logging
 from collections.abc import Callable, Sequence
 
 from umbel.clock import Clock
-from umbel.errors import StoreError
+from umbel.errors import StoreError, StoreUnreachable
 from umbel.model import Envelope, Route, SealedRecord, Settlement
 from umbel.ports import Broker, Consumer, Follows, KeepsRecords, Mark, Marks, ResultBackend
 from umbel.tracking import Note, keeper_of
+from umbel.wire.marking import resent
 
 logger = logging.getLogger("umbel.worker")
 
@@ -142,7 +143,12 @@ class Settling:
 
     async def _send_loose(self) -> None:
         loose = list(self._loose)
-        await self._send(loose)
+        try:
+            await self._send(loose)
+        except StoreError as error:
+            if _may_have_left(error):
+                self._loose[: len(loose)] = again(loose)
+            raise
         del self._loose[: len(loose)]
 
     async def _write(self, batch: list[Settlement | SealedRecord]) -> None:
@@ -154,7 +160,15 @@ class Settling:
             await self._condemn(settlements)
             follow_ups = [pair for settlement in settlements for pair in settlement.follow_ups]
             if follow_ups:
-                await self._send(follow_ups)
+                try:
+                    await self._send(follow_ups)
+                except StoreError as error:
+                    if _may_have_left(error):
+                        batch[:] = [
+                            each._replace(follow_ups=again(each.follow_ups)) if isinstance(each, Settlement) else each
+                            for each in batch
+                        ]
+                    raise
             records += [settlement.record for settlement in settlements if settlement.record is not None]
             settlements = [Settlement(each.delivery, each.verdict, (), each.record) for each in settlements]
             batch[:] = [*(entry for entry in batch if isinstance(entry, SealedRecord)), *settlements]
@@ -176,6 +190,16 @@ class Settling:
             ]
             if marks:
                 await self._backend.put_marks(marks)
+
+
+def _may_have_left(error: StoreError) -> bool:
+    """Whether what was being sent may be there all the same."""
+    return not isinstance(error, StoreUnreachable) or error.doubtful
+
+
+def again(follow_ups: Sequence[Pair]) -> list[Pair]:
+    """The same, marked as what may have been sent before: whoever gets it looks it up."""
+    return [(route, resent(envelope)) for route, envelope in follow_ups]
 
 
 def condemned(record: SealedRecord) -> str:

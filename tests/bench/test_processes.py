@@ -44,7 +44,7 @@ def test_nothing_of_the_tree_is_left(tmp_path: Path) -> None:
         running.wait_until(lambda: len(running.pids()) == 2, "two processes")
         pids = running.pids()
     deadline = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}").exists() for pid in pids):  # the child is somebody else's to wait for now
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):  # whoever has taken the child over waits for it
         assert time.monotonic() < deadline
         time.sleep(0.01)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -13,8 +13,8 @@ from tools.rabbitmq import RabbitMQ
 from umbel.brokers.amqp import AmqpBroker
 from umbel.brokers.amqp.consumer import AmqpConsumer
 from umbel.errors import StoreUnreachable
-from umbel.model import ACK, REQUEUE, RETURN, Delivery, Queue, Route, Settlement, dead
-from umbel.testing.conformance.harness import Ear, listening, settle_all, to, until
+from umbel.model import ACK, REQUEUE, RETURN, Delivery, Envelope, Queue, Route, Settlement, dead
+from umbel.testing.conformance.harness import Ear, listening, settle_all, take, to, until
 from umbel.wire.amqp import resent, starts_of
 
 pytestmark = pytest.mark.server
@@ -201,6 +201,32 @@ class TestStarts:
                 await consumer.settle([Settlement(delivery, REQUEUE)])
             await settle_all(consumer, (await ear.hears(31))[-1:], ACK)
         assert await broker.size(queue) == 0
+
+    async def test_what_gets_a_copy_while_it_is_given_back_is_given_back(
+        self, broker: AmqpBroker, queue: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await broker.publish(to(queue, [letter(b"1"), letter(b"2")]))
+        consumer = await broker.consume([queue], 2)
+        async with listening(consumer) as ear:
+            one, two = await ear.hears(2)
+            publish, begun, go_on = consumer._outlet.publish, asyncio.Event(), asyncio.Event()
+
+            async def late(messages: Sequence[tuple[Route, Envelope]]) -> None:
+                begun.set()
+                await go_on.wait()
+                await publish(messages)
+
+            monkeypatch.setattr(consumer._outlet, "publish", late)
+            await consumer.resize(0)
+            follow_up = (Route(f"{queue}-next"), letter())
+            settling = asyncio.create_task(
+                consumer.settle([Settlement(one, RETURN), Settlement(two, ACK, [follow_up])])
+            )
+            await begun.wait()
+            await consumer.count_start(one, 1)
+            go_on.set()
+            await settling
+        assert [each.envelope.body for each in await take(broker, queue, 1)] == [b"1"]
 
     async def test_what_is_handed_out_again_is_presumed_to_have_been_started_once(
         self, broker: AmqpBroker, queue: str

@@ -31,11 +31,11 @@ class Claim:
 
     ``twins`` are the tags of copies of it that came while it was held; ``since`` is when it was claimed, in the loop's
     seconds; ``starts`` counts those that are known of it, with the one that it is held for; ``copied`` says whether
-    there is a copy in its place, which outlives the shelter; ``leaving``, whether one is sent that is for whoever gets
-    it next.
+    there is a copy in its place, which outlives the shelter; ``ending``, whether its verdict is being carried
+    out, and ``leaving``, whether a copy is sent for that, for whoever gets it next.
     """
 
-    __slots__ = ("copied", "delivery", "leaving", "shelter", "since", "starts", "tag", "twins")
+    __slots__ = ("copied", "delivery", "ending", "leaving", "shelter", "since", "starts", "tag", "twins")
 
     def __init__(self, delivery: Delivery, tag: int, since: float) -> None:
         self.delivery = delivery
@@ -45,6 +45,7 @@ class Claim:
         self.twins: list[int] = []
         self.starts = 1 + known_starts(delivery)
         self.copied = False
+        self.ending = False
         self.leaving = False
 
     @property

@@ -16,7 +16,7 @@ from umbel.brokers.amqp.shelter import Shelter
 from umbel.brokers.amqp.tags import Tags
 from umbel.clock import Clock
 from umbel.errors import DecodeError, StoreError, StoreRefused
-from umbel.model import ACK, Delivery, Envelope, Queue, Route, Settlement
+from umbel.model import ACK, Delivery, Envelope, Queue, Settlement
 from umbel.ports import ResultBackend
 from umbel.stores.amqp.channel import Arrival, Channel
 from umbel.stores.amqp.link import Link
@@ -231,7 +231,7 @@ class AmqpConsumer:
             try:
                 await self._prefetching.adjust()
             except StoreError as error:
-                logger.error("The prefetch stays as it is for now: %s", error)
+                logger.error("The prefetch could not be changed, and is tried again: %s", error)
             for claim in self._claims.older(now - self._handover):
                 await self._keep(claim, claim.starts)
 
@@ -240,14 +240,14 @@ class AmqpConsumer:
         try:
             await self._take_in(claim, starts)
         except (StoreError, DecodeError) as error:
-            logger.error("Task [%s] keeps its claim for now: %s", claim.delivery.envelope.id, error)
+            logger.error("The claim on task [%s] could not be renewed: %s", claim.delivery.envelope.id, error)
 
     async def _take_in(self, claim: Claim, starts: int) -> None:
         if claim.lost or claim.delivery.receipt not in self._claims:
             return
         tag = await self._shelter.take_in(claim.delivery, starts)
         claim.since = asyncio.get_running_loop().time()
-        if self._claims.get(claim.delivery.receipt) is not claim:  # settled meanwhile
+        if claim.ending or self._claims.get(claim.delivery.receipt) is not claim:  # it has its verdict meanwhile
             self._shelter.settle(tag)
             return
         before, claim.shelter, claim.copied = claim.shelter, tag, True
@@ -273,29 +273,23 @@ class AmqpConsumer:
             self._news.set()
             return
         follow_ups = [pair for settlement in standing.values() for pair in settlement.follow_ups]
-        replaced: list[Claim] = []
-        for receipt, settlement in standing.items():
-            claim = self._claims.get(receipt)
-            copied, now = claim is not None and claim.copied, self._clock.now()
-            instead = in_place_of(settlement.delivery, settlement.verdict, copied, self._burials, now)
-            if claim is not None and instead is not None:
-                follow_ups.append(instead)
-                standing[receipt] = settlement._replace(verdict=ACK)
-                replaced.append(claim)
-        if follow_ups:
-            await self._send(follow_ups, replaced)
-        self._let_go(standing)
-
-    async def _send(self, messages: Sequence[tuple[Route, Envelope]], replaced: Sequence[Claim]) -> None:
-        """Have the server take these; what of them comes back meanwhile is not what these claims hold."""
-        for claim in replaced:
-            claim.leaving = True
+        ending = [claim for receipt in standing if (claim := self._claims.get(receipt)) is not None]
         try:
-            await self._outlet.publish(messages)
-        except BaseException:
-            for claim in replaced:
-                claim.leaving = False
-            raise
+            for claim in ending:
+                claim.ending = True
+                settlement = standing[claim.delivery.receipt]
+                now = self._clock.now()
+                instead = in_place_of(settlement.delivery, settlement.verdict, claim.copied, self._burials, now)
+                if instead is not None:
+                    claim.leaving = True
+                    follow_ups.append(instead)
+                    standing[claim.delivery.receipt] = settlement._replace(verdict=ACK)
+            if follow_ups:
+                await self._outlet.publish(follow_ups)
+        finally:
+            for claim in ending:
+                claim.ending = claim.leaving = False
+        self._let_go(standing)
 
     def _let_go(self, standing: dict[Receipt, Settlement]) -> None:
         """Tell the server, over the channel on which they came; what is lost meanwhile is told when it comes back."""

@@ -164,7 +164,7 @@ class Connection(asyncio.Protocol):
             if self._transport is not None:
                 self._transport.close()
         elif isinstance(method, commands.Connection.Blocked):
-            logger.warning("%s takes no messages for now: %s", self.address, method.reason)
+            logger.warning("%s takes no messages until it has room: %s", self.address, method.reason)
             self.unblocked.clear()
         elif isinstance(method, commands.Connection.Unblocked):
             logger.warning("%s takes messages again", self.address)

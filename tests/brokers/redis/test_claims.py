@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from tests.servers.proxy import Proxy
 from tools.redis_server import RedisServer
 from umbel.brokers.redis import RedisBroker
 from umbel.brokers.redis.consumer import RedisConsumer
+from umbel.errors import StoreUnreachable
 from umbel.model import ACK, Route, Settlement
+from umbel.stores.redis.connection import Word
 from umbel.stores.redis.link import Link
 from umbel.testing.conformance.harness import listening, settle_all, to, until
 
@@ -175,3 +178,59 @@ async def test_what_was_claimed_when_the_answer_was_lost_is_handed_out_at_once(
                 await ear.consumer.resize(0)
                 await settle_all(ear.consumer, held, ACK)
             assert await straight.size("mail") == 50
+
+
+async def test_what_is_being_given_back_is_handed_to_nobody(
+    broker: RedisBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await broker.publish(to("mail", calls(1)))
+    consumer = await broker.consume(["mail"], 5)
+    (held,) = await anext(consumer)
+    await broker.publish(to("mail", calls(3)))
+
+    async def are_claimed() -> bool:
+        return len(consumer._waiting) == 3
+
+    await until(are_claimed)
+    settle, begun, go_on = consumer._store.settle, asyncio.Event(), asyncio.Event()
+
+    async def late(told: list[Word]) -> None:
+        begun.set()
+        await go_on.wait()
+        await settle(told)
+
+    monkeypatch.setattr(consumer._store, "settle", late)
+    smaller = asyncio.create_task(consumer.resize(0))
+    await begun.wait()
+    next_ones = asyncio.create_task(anext(consumer))
+    await asyncio.sleep(0)
+    go_on.set()
+    await smaller
+    assert not next_ones.done()
+    assert await broker.size("mail") == 3
+    await settle_all(consumer, [held], ACK)
+    await consumer.close()
+    with pytest.raises(StopAsyncIteration):
+        await next_ones
+
+
+async def test_what_could_not_be_given_back_is_handed_out(broker: RedisBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    await broker.publish(to("mail", calls(1)))
+    consumer = await broker.consume(["mail"], 5)
+    assert len(await anext(consumer)) == 1
+    await broker.publish(to("mail", calls(3)))
+
+    async def are_claimed() -> bool:
+        return len(consumer._waiting) == 3
+
+    await until(are_claimed)
+
+    async def refuse(told: list[Word]) -> None:
+        raise StoreUnreachable("cut by the test")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(consumer._store, "settle", refuse)
+        await consumer.resize(0)
+    assert len(await anext(consumer)) == 3
+    await consumer.close()
+    assert await broker.size("mail") == 4

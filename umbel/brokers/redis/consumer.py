@@ -332,8 +332,12 @@ class RedisConsumer:
                 await self._idle.wait()
 
     async def _give_back_waiting(self) -> None:
-        await self.settle([Settlement(delivery, RETURN) for delivery in self._waiting])
-        self._waiting = []
+        waiting, self._waiting = self._waiting, []  # which nobody is handed meanwhile
+        try:
+            await self.settle([Settlement(delivery, RETURN) for delivery in waiting])
+        except StoreError:
+            self._waiting = waiting + self._waiting
+            raise
 
     async def close(self) -> None:
         if self._closed:

@@ -20,6 +20,7 @@ class ChordEnds(Ends):
         super().__init__(folder, url, redis.url, python)
         self.redis = redis
         self._halting = False
+        self._others = set(self._for_ever())
         shutil.copy(HERE / "chord_deeds.py", folder)
         with (folder / "deeds.py").open("a") as deeds:
             deeds.write("\n\nfrom chord_deeds import *\n")
@@ -36,6 +37,9 @@ class ChordEnds(Ends):
         self._halting = False
 
     def unexpiring(self) -> list[str]:
-        """The keys of results and chords that would stay for ever, as soon as nothing else is to be waited for."""
+        """The keys of results and chords that would stay for ever, and were not there before."""
+        return [key for key in self._for_ever() if key not in self._others]
+
+    def _for_ever(self) -> list[str]:
         keys = [key for pattern in _RESULTS for key in self.redis.command("KEYS", pattern).split()]
         return [key for key in keys if self.redis.command("TTL", key) == "-1"]

@@ -54,7 +54,11 @@ def start(demo: Demo, task: str) -> str:
 
 def add(page: Page, ticket: str, label: str) -> Locator:
     """Put a task into the tray; gives its element there."""
-    page.locator("umbel-tray").evaluate("(tray, [ticket, label]) => tray.add(ticket, label)", [ticket, label])
+    adding = """async (tray, [ticket, label]) => {
+        await customElements.whenDefined("umbel-tray");
+        tray.add(ticket, label);
+    }"""
+    page.locator("umbel-tray").evaluate(adding, [ticket, label])
     return page.locator(f"umbel-progress[label='{label}']")
 
 

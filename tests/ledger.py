@@ -1,4 +1,4 @@
-"""Keeps a test run's account: skips that nobody expected, and the files that took the longest.
+"""Keeps a test run's account: skips that nobody expected, the files that took the longest, and what is to be run again.
 
 A skip or an expected failure is a test that does not run; each one has to stand in ``tests/expected_skips.txt`` with
 its reason, or the session fails.
@@ -6,6 +6,7 @@ its reason, or the session fails.
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class Ledger:
         self.expected = expected
         self.unexpected: dict[str, str] = {}
         self.seconds: dict[str, float] = defaultdict(float)
+        self.failed: dict[str, None] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.seconds[report.nodeid.partition("::")[0]] += report.duration
@@ -43,6 +45,8 @@ class Ledger:
         self._enter(report)
 
     def _enter(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if report.failed:
+            self.failed[report.nodeid] = None
         if report.skipped and report.nodeid not in self.expected:
             why = (
                 report.longrepr[2]
@@ -68,3 +72,10 @@ class Ledger:
             for node, why in self.unexpected.items():
                 write(f"{node}: {why}")
         write(f"expected skips: {len(self.expected)}")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        """The last words after a run of an hour, because the end of its log may be all that one gets to see."""
+        if self.failed:
+            again = " \\\n  ".join(["python -m pytest", *map(shlex.quote, self.failed)])
+            config.get_terminal_writer().line(f"to run what failed again:\n  {again}")

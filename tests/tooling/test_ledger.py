@@ -70,7 +70,7 @@ def test_a_listed_skip_without_a_reason_is_refused(tmp_path: Path) -> None:
 def test_a_failure_keeps_its_own_status_beside_an_unexpected_skip(tmp_path: Path) -> None:
     done = session(tmp_path, "", {"test_it.py": TESTS, "test_bad.py": "def test_bad(): assert False\n"})
     assert done.returncode == 1
-    assert "1 failed" in done.stdout.splitlines()[-1]
+    assert "1 failed, 1 passed" in done.stdout
 
 
 def test_the_ten_slowest_files_are_listed(tmp_path: Path) -> None:
@@ -80,3 +80,19 @@ def test_the_ten_slowest_files_are_listed(tmp_path: Path) -> None:
     report = done.stdout.partition("ten slowest files")[2]
     assert sum(" s  test_" in line for line in report.splitlines()) == 10
     assert "12 passed" in done.stdout.splitlines()[-1]
+
+
+def test_the_last_words_name_what_failed(tmp_path: Path) -> None:
+    """Where only the end of a log is kept, that is what one needs."""
+    bad = "import pytest\n\n@pytest.mark.parametrize('with_what', ['a b'])\ndef test_it(with_what): assert False\n"
+    broken = "import pytest\n\n@pytest.fixture\ndef it(): raise OSError('no')\n\ndef test_with_it(it): pass\n"
+    files = {"test_bad.py": bad, "test_broken.py": broken, "test_syntax.py": "1 +\n"}
+    done = session(tmp_path, "", files)
+    assert done.stdout.endswith("to run what failed again:\n  python -m pytest \\\n  test_syntax.py\n")
+    (tmp_path / "test_syntax.py").unlink()
+    del files["test_syntax.py"]
+    done = session(tmp_path, "", files)
+    assert done.stdout.endswith(
+        "  python -m pytest \\\n  'test_bad.py::test_it[a b]' \\\n  test_broken.py::test_with_it\n"
+    )
+    assert "to run" not in session(tmp_path, "", {"test_bad.py": "def test_it(): pass\n", "test_broken.py": ""}).stdout

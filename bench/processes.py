@@ -52,16 +52,13 @@ class Tree:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         known = {pid: _began(pid) for pid in self.pids()}
-        self._root.send_signal(signal.SIGTERM)
+        _signal(known, signal.SIGTERM)  # to each of them: not every parent ends its children
         try:
             self._root.wait(timeout=15)
         except subprocess.TimeoutExpired:
             self._root.kill()
             self._root.wait()
-        for pid, began in known.items():
-            if began and _began(pid) == began:  # not a stranger that has got the same number since
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        _signal(known, signal.SIGKILL)
 
     def pids(self) -> list[int]:
         """The processes that live now, the first one first."""
@@ -123,6 +120,13 @@ def _stat(pid: int) -> list[str]:
 
 def _began(pid: int) -> str:
     return "".join(_stat(pid)[19:20])
+
+
+def _signal(known: Mapping[int, str], number: signal.Signals) -> None:
+    for pid, began in known.items():
+        if began and _began(pid) == began:  # not a stranger that has got the same number since
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
 
 def cpu_of(pid: int) -> float:

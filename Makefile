@@ -1,7 +1,7 @@
 # The project's commands. Needed beforehand: make, git and a python3 of 3.11 or newer; everything else is brought.
 
 PYTHON ?= python3
-ENVIRONMENTS := demo dev docs celery56 celery57 bench
+ENVIRONMENTS := demo dev docs celery56 celery57 bench arq
 SOURCES := $(wildcard umbel tests tools examples bench)
 
 # "IN_dev program …" runs a program inside the environment "dev", which is made first where it is missing.

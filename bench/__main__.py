@@ -28,6 +28,7 @@ from bench.harness import Answer, Bench
 from bench.peers import PEERS
 from bench.processes import Stuck
 from bench.table import table
+from tools.environment import Failure
 from tools.rabbitmq import RabbitMQ
 from tools.redis_server import RedisServer
 
@@ -60,7 +61,7 @@ def main() -> int:
                 name for name in QUESTIONS if ONLY.get(name, bench.broker) == bench.broker
             ]:
                 answers += QUESTIONS[name](bench)
-    except Stuck as trouble:
+    except (Stuck, Failure) as trouble:
         hush()
         print(f"bench: {trouble}", file=sys.stderr)
         return 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from bench.peers import APART
 from bench.processes import Stuck, Tree, plain_environment
+from tools.environment import Environments
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -54,7 +57,8 @@ class Contestant:
     @contextlib.contextmanager
     def asking(self, verb: str, *counts: int) -> Iterator[subprocess.Popen[str]]:
         """The client at work; its answer is had by ``answer``."""
-        command = [sys.executable, "-m", "bench.client", self.module.partition(":")[0], verb, *map(str, counts)]
+        module = self.module.partition(":")[0]
+        command = [python_of(module), "-m", "bench.client", module, verb, *map(str, counts)]
         pipe = subprocess.PIPE
         with subprocess.Popen(command, env=self._environment(), stdout=pipe, stderr=pipe, text=True) as child:
             try:
@@ -93,6 +97,12 @@ class Contestant:
             "BENCH_SPIN": str(self.spin),
         }
         return {**plain_environment(), **ours, "UMBEL_HOME": str(self.home), "PYTHONPATH": str(ROOT)}
+
+
+@functools.cache
+def python_of(module: str) -> str:
+    """The interpreter of a peer's programs: this one, or that of its own environment, made where it is missing."""
+    return str(Environments().python(APART[module])) if module in APART else sys.executable
 
 
 def answer(child: subprocess.Popen[str]) -> Any:

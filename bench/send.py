@@ -41,7 +41,7 @@ def on_redis(bench: Bench) -> list[Answer]:
         Answer(question="send one by one, CPU of the caller", unit="µs/call", values=column(runs, "cpu")),
     ]
     threads = {"umbel": peers["umbel"], "Celery": celery}
-    coroutines = {"umbel": peers["umbel"], **{name: peers[name] for name in ("Taskiq", "SAQ")}}
+    coroutines = {"umbel": peers["umbel"], **{name: peers[name] for name in ("Taskiq", "SAQ", "arq")}}
     for what, verb, width, those in (
         (f"send in {THREADS} threads", "threads", THREADS, threads),
         (f"send in {COROUTINES} coroutines", "coroutines", COROUTINES, coroutines),

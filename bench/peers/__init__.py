@@ -16,10 +16,14 @@ OTHERS = {
         "Taskiq": "bench.peers.taskiq_redis",
         "RQ": "bench.peers.rq_redis",
         "SAQ": "bench.peers.saq_redis",
+        "arq": "bench.peers.arq_redis",
         "Huey": "bench.peers.huey_redis",
     },
 }
 """Beside Celery, by broker."""
+
+APART = {"bench.peers.arq_redis": "arq"}
+"""Environments, by module, of those that want other versions of what the others need, too."""
 
 RAW = "raw frames"
 """No queue but the limit of the server: bytes published, delivered and acknowledged, and nothing done with them."""

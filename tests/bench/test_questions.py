@@ -92,8 +92,8 @@ def test_a_question_can_be_asked_on_redis(
     report = json.loads(file.read_text())
     contestants = {name for answer in report["answers"] for name in answer["values"]}
     wanted = {
-        "send": {"umbel", "Celery", "Dramatiq", "Taskiq", "RQ", "SAQ", "Huey"},
-        "trip": {"umbel", "Celery", "Dramatiq", "Taskiq", "RQ", "SAQ", "Huey"},
+        "send": {"umbel", "Celery", "Dramatiq", "Taskiq", "RQ", "SAQ", "arq", "Huey"},
+        "trip": {"umbel", "Celery", "Dramatiq", "Taskiq", "RQ", "SAQ", "arq", "Huey"},
     }
     assert report["broker"] == "redis"
     assert contestants == wanted[question]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from hiredis import ReplyError
 
-from umbel.errors import ConfigurationError, StoreError, StoreRefused, StoreUnreachable, StoreUnsuitable
+from umbel.errors import StoreRefused, StoreUnreachable, StoreUnsuitable
+from umbel.stores.opening import encryption, first_of, reaching
 from umbel.stores.redis.address import Address
 from umbel.stores.redis.connection import Connection, texts
 from umbel.stores.redis.refusals import refusal
@@ -22,18 +23,10 @@ async def connect(addresses: Sequence[Address], patience: float) -> Connection:
     a replica, ``StoreRefused`` when it does not let this user in or its certificate is not trusted,
     ``StoreUnsuitable`` for one that is too old.
     """
-    error: StoreError | None = None
-    for address in addresses:
-        try:
-            return await _connect(address, patience)
-        except StoreError as refused:
-            if error is None or not isinstance(refused, StoreUnreachable):
-                error = refused
-    assert error is not None, "there is at least one address"
-    raise error
+    return await first_of(addresses, partial(_connect, patience))
 
 
-async def _connect(address: Address, patience: float) -> Connection:
+async def _connect(patience: float, address: Address) -> Connection:
     if not address.master:
         return await _open(address, patience, _log_in)
     sentinel = await _open(address, patience, _log_in_at_sentinel)
@@ -50,29 +43,14 @@ async def _connect(address: Address, patience: float) -> Connection:
 
 
 async def _open(address: Address, patience: float, log_in: Callable[[Connection], Awaitable[None]]) -> Connection:
-    connection: Connection | None = None
-    try:
-        async with asyncio.timeout(address.connect_timeout):
-            connection = await _reach(address, patience)
+    async with reaching(address):
+        connection = await _reach(address, patience)
+        try:
             await log_in(connection)
-    except TimeoutError:
-        if connection is not None:
-            connection.abort(StoreUnreachable(f"{address}: no answer"))
-        hint = ", or not in TLS" if address.tls else ""
-        raise StoreUnreachable(f"{address}: no answer within {address.connect_timeout:g} s{hint}") from None
-    except ssl.SSLCertVerificationError as error:
-        raise StoreRefused(f"{address}: its certificate is not trusted: {error.verify_message}") from error
-    except ssl.SSLError as error:
-        raise StoreRefused(f"{address}: no TLS connection: {error.reason or error}") from error
-    except socket.gaierror as error:
-        raise StoreUnreachable(f"{address}: no such host: {error.strerror}") from error
-    except OSError as error:
-        raise StoreUnreachable(f"{address}: {error.strerror or error}") from error
-    except BaseException:
-        if connection is not None:
+        except BaseException:
             connection.abort(StoreUnreachable(f"{address}: it was not used"))
-        raise
-    return connection
+            raise
+        return connection
 
 
 async def _reach(address: Address, patience: float) -> Connection:
@@ -83,14 +61,7 @@ async def _reach(address: Address, patience: float) -> Connection:
 
     if address.path:
         return (await loop.create_unix_connection(make, address.path))[1]
-    context = _context(address) if address.tls else None
-    transport, connection = await loop.create_connection(
-        make,
-        address.host,
-        address.port,
-        ssl=context,
-        server_hostname=address.host if context is not None and address.verify else None,
-    )
+    transport, connection = await loop.create_connection(make, address.host, address.port, ssl=encryption(address))
     plug = transport.get_extra_info("socket")
     if plug is not None and plug.family in (socket.AF_INET, socket.AF_INET6):
         plug.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -123,19 +94,3 @@ async def _log_in(connection: Connection) -> None:
         raise refusal(address, "READONLY")
     if told.get(b"mode") == b"cluster":
         raise refusal(address, "MOVED its mode is cluster")
-
-
-def _context(address: Address) -> ssl.SSLContext:
-    named = [address.ca_certs]
-    try:
-        context = ssl.create_default_context(cafile=address.ca_certs)
-        if address.certfile:
-            named = [address.certfile, address.keyfile]
-            context.load_cert_chain(address.certfile, address.keyfile)
-    except (OSError, ssl.SSLError) as error:
-        files = " or ".join(dict.fromkeys(filter(None, named)))
-        raise ConfigurationError(f"{address}: {files} cannot be read: {error}") from error
-    if not address.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

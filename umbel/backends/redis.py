@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from umbel.clock import SystemClock
 from umbel.model import SealedRecord
 from umbel.stores.bells import LoopBell
-from umbel.stores.loops import PerLoop
+from umbel.stores.loops import EnteredPerLoop, PerLoop
 from umbel.stores.redis.address import addresses
 from umbel.stores.redis.admitting import AdmitsShortcomings
 from umbel.stores.redis.joining import OffersJoins
@@ -28,8 +27,13 @@ class _Line(NamedTuple):
     records: Records
     listener: Listener
 
+    async def close(self) -> None:
+        """End the connections."""
+        await self.listener.close()
+        await self.store.link.close()
 
-class RedisBackend(AdmitsShortcomings, OffersJoins, OffersMarks, OffersProgress):
+
+class RedisBackend(EnteredPerLoop[_Line], AdmitsShortcomings, OffersJoins, OffersMarks, OffersProgress):
     """Records on the server of ``url``; several URLs, with semicolons between, are tried in turn.
 
     Entering does not connect: the first use does. Each loop has connections of its own. A record and the word to those
@@ -56,18 +60,6 @@ class RedisBackend(AdmitsShortcomings, OffersJoins, OffersMarks, OffersProgress)
     def ear(self) -> Listener:
         """What hears of that which is published, on this loop."""
         return self._lines.here.listener
-
-    async def __aenter__(self) -> Self:
-        self._lines.enter()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        line = self._lines.leave()
-        if line is not None:
-            await line.listener.close()
-            await line.store.link.close()
 
     async def store(self, records: Sequence[SealedRecord]) -> None:
         await self._lines.here.records.store(records)

@@ -9,8 +9,7 @@ import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from umbel import serial
 from umbel.errors import ConfigurationError, DecodeError, StoreError, StoreUnreachable
@@ -20,7 +19,7 @@ from umbel.stores.amqp.address import SCHEMES, Address, addresses
 from umbel.stores.amqp.channel import Arrival, Channel, Parcel
 from umbel.stores.amqp.entities import declare_queue
 from umbel.stores.amqp.link import Link
-from umbel.stores.loops import PerLoop
+from umbel.stores.loops import EnteredPerLoop, PerLoop
 from umbel.wire import results
 from umbel.wire.amqp import id_and_priority, pack_properties, read_properties
 from umbel.wire.marks import LIFE
@@ -115,8 +114,12 @@ class _Line:
         )
         return Parcel(start, head, record.payload)
 
+    async def close(self) -> None:
+        """End the connection."""
+        await self.link.close()
 
-class RpcBackend:
+
+class RpcBackend(EnteredPerLoop[_Line]):
     """Results for the process that sent the task, while it lives; another process knows nothing of them.
 
     A worker sends each record to the queue that the message names. A caller listens to one queue for all its tasks, and
@@ -147,17 +150,6 @@ class RpcBackend:
             self._pid, self._reply_to = os.getpid(), str(uuid.uuid4())
             self._lock = threading.Lock()  # a thread of the parent may have held it
         return self._reply_to
-
-    async def __aenter__(self) -> Self:
-        self._lines.enter()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        line = self._lines.leave()
-        if line is not None:
-            await line.link.close()
 
     @property
     def link(self) -> Link:

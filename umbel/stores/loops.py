@@ -6,9 +6,19 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from types import TracebackType
+from typing import Generic, Protocol, Self, TypeVar
 
 T = TypeVar("T")
+
+
+class Closable(Protocol):
+    """What one loop has, and closes when it leaves."""
+
+    async def close(self) -> None: ...
+
+
+L = TypeVar("L", bound=Closable)
 
 
 class PerLoop(Generic[T]):
@@ -60,3 +70,20 @@ class PerLoop(Generic[T]):
     def all(self) -> Sequence[T]:
         """Those of all loops, at this moment."""
         return list(self._values.values())
+
+
+class EnteredPerLoop(Generic[L]):
+    """The context manager of an adapter: what a loop has in ``_lines`` is closed when the adapter is left there."""
+
+    _lines: PerLoop[L]
+
+    async def __aenter__(self) -> Self:
+        self._lines.enter()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        line = self._lines.leave()
+        if line is not None:
+            await line.close()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from umbel.brokers.amqp.bus import AmqpBus, Mouth
 from umbel.brokers.amqp.cemetery import Cemetery
@@ -19,7 +18,7 @@ from umbel.stores.amqp.address import addresses
 from umbel.stores.amqp.channel import ChannelRefused
 from umbel.stores.amqp.entities import declare_queue, purge_queue
 from umbel.stores.amqp.link import Link
-from umbel.stores.loops import PerLoop
+from umbel.stores.loops import EnteredPerLoop, PerLoop
 
 DEAD_LETTERS_KEPT = 30 * 86400.0
 HANDOVER = 600.0
@@ -32,8 +31,12 @@ class _Line(NamedTuple):
     outlet: Outlet
     mouth: Mouth
 
+    async def close(self) -> None:
+        """End the connection."""
+        await self.link.close()
 
-class AmqpBroker(OffersProgress):
+
+class AmqpBroker(EnteredPerLoop[_Line], OffersProgress):
     """Messages on the server of ``url``; several URLs, with semicolons between, are tried in turn.
 
     Entering does not connect: the first use does. Publishing and consuming have connections of their own, so that a
@@ -62,17 +65,6 @@ class AmqpBroker(OffersProgress):
             settings.get("broker_publish_timeout", 5.0),
         )
         return _Line(link, outlet, Mouth(link))
-
-    async def __aenter__(self) -> Self:
-        self._lines.enter()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        line = self._lines.leave()
-        if line is not None:
-            await line.link.close()
 
     @property
     def link(self) -> Link:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from umbel.brokers.redis.bus import RedisBus
 from umbel.brokers.redis.consumer import RedisConsumer
@@ -18,7 +17,7 @@ from umbel.errors import StoreFull
 from umbel.model import Envelope, Queue, Route, SealedRecord
 from umbel.ports import Bus, DeadLetter, QueueSize
 from umbel.stores.declaring import declared
-from umbel.stores.loops import PerLoop
+from umbel.stores.loops import EnteredPerLoop, PerLoop
 from umbel.stores.redis.address import addresses
 from umbel.stores.redis.admitting import AdmitsShortcomings
 from umbel.stores.redis.listener import Listener
@@ -39,8 +38,13 @@ class _Line(NamedTuple):
     listener: Listener
     outlet: Outlet
 
+    async def close(self) -> None:
+        """End the connections."""
+        await self.listener.close()
+        await self.store.link.close()
 
-class RedisBroker(AdmitsShortcomings, OffersMarks, OffersProgress):
+
+class RedisBroker(EnteredPerLoop[_Line], AdmitsShortcomings, OffersMarks, OffersProgress):
     """Messages on the server of ``url``; several URLs, with semicolons between, are tried in turn.
 
     Entering does not connect: the first use does. Each loop has a connection of its own.
@@ -71,18 +75,6 @@ class RedisBroker(AdmitsShortcomings, OffersMarks, OffersProgress):
     def ear(self) -> Listener:
         """What hears of that which is published, on this loop."""
         return self._lines.here.listener
-
-    async def __aenter__(self) -> Self:
-        self._lines.enter()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        line = self._lines.leave()
-        if line is not None:
-            await line.listener.close()
-            await line.store.link.close()
 
     async def declare(self, queue: Queue) -> None:
         """Have clients of others find the queue; here it needs no making."""

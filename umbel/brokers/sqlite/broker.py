@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from umbel.model import Envelope, Queue, Route, SealedRecord
 from umbel.ports import DeadLetter, QueueSize
 from umbel.stores.declaring import declared
-from umbel.stores.sqlite.location import locate
-from umbel.stores.sqlite.marking import OffersMarks
-from umbel.stores.sqlite.progressing import OffersProgress
+from umbel.stores.sqlite.adapting import OnFile
 
 if TYPE_CHECKING:
     from umbel.brokers.sqlite.consumer import SqliteConsumer
-    from umbel.stores.sqlite.store import SqliteStore
 
 
-class SqliteBroker(OffersMarks, OffersProgress):
+class SqliteBroker(OnFile):
     """Messages in the file that ``sqlite:///relative.db`` or ``sqlite:////absolute.db`` names.
 
     Making it touches no file. What is published survives the end of every process; with ``sqlite_synchronous`` FULL
@@ -27,30 +22,6 @@ class SqliteBroker(OffersMarks, OffersProgress):
     """
 
     form = "plain"
-
-    def __init__(self, url: str, settings: Mapping[str, Any]) -> None:
-        self._location = locate(url)
-        self._settings = settings
-
-    @cached_property
-    def keeper(self) -> SqliteStore:
-        """The store, which other adapters of this file in this process share."""
-        from umbel.stores.sqlite.store import SqliteStore
-
-        return SqliteStore.at(self._location, self._settings)
-
-    async def __aenter__(self) -> Self:
-        from umbel.stores.threads import in_thread
-
-        await in_thread(self.keeper.open)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        from umbel.stores.threads import in_thread
-
-        await in_thread(self.keeper.rest)
 
     async def declare(self, queue: Queue) -> None:
         """A queue is a name in a row; it needs no making."""

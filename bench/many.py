@@ -12,12 +12,12 @@ CONTESTANTS = {
     "sqlite": {"umbel": "bench.peers.umbel_sqlite", "executemany": "bench.peers.bare_sqlite"},
     "rabbitmq": {
         "umbel": PEERS["rabbitmq"]["umbel"],
-        "Celery, one by one": "bench.peers.celery_rabbitmq",
+        "Celery, one by one": "bench.peers.celery_server",
         RAW: PEERS["rabbitmq"][RAW],
     },
     "redis": {
         "umbel": PEERS["redis"]["umbel"],
-        "Celery, one by one": "bench.peers.celery_redis",
+        "Celery, one by one": "bench.peers.celery_server",
         "RQ": PEERS["redis"]["RQ"],
     },
 }

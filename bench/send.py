@@ -10,7 +10,7 @@ from bench.harness import Answer, Bar, Bench, Figures, column
 from bench.peers import OTHERS, PEERS, RAW
 
 UMBEL, TASKIQ, BARE = (PEERS["rabbitmq"][name] for name in ("umbel", "Taskiq", RAW))
-CELERY = "bench.peers.celery_rabbitmq"
+CELERY = "bench.peers.celery_server"
 CONFIRMED, HURRIED = "Celery, confirmed", "Celery, unconfirmed"
 THREADS, COROUTINES = 16, 100
 
@@ -33,14 +33,14 @@ def on_sqlite(bench: Bench) -> list[Answer]:
 def on_redis(bench: Bench) -> list[Answer]:
     """One caller, who waits for the server's answer each time; and many in one process."""
     count, crowd_count = bench.much(3_000, 100), bench.much(8_000, 400)
-    celery, peers = "bench.peers.celery_redis", PEERS["redis"]
-    modules = {"umbel": peers["umbel"], "Celery": celery, **OTHERS["redis"]}
+    peers = PEERS["redis"]
+    modules = {"umbel": peers["umbel"], "Celery": CELERY, **OTHERS["redis"]}
     runs = bench.in_turns("send one by one", {name: partial(single, bench, m, count) for name, m in modules.items()})
     answers = [
         Answer(question="send one by one", unit="calls/s", values=column(runs, "rate"), bars=[Bar("≥", 3, "Celery")]),
         Answer(question="send one by one, CPU of the caller", unit="µs/call", values=column(runs, "cpu")),
     ]
-    threads = {"umbel": peers["umbel"], "Celery": celery}
+    threads = {"umbel": peers["umbel"], "Celery": CELERY}
     coroutines = {"umbel": peers["umbel"], **{name: peers[name] for name in ("Taskiq", "SAQ", "arq")}}
     for what, verb, width, those in (
         (f"send in {THREADS} threads", "threads", THREADS, threads),

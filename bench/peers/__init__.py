@@ -1,10 +1,10 @@
 """The queues that are measured beside each other, by the broker on which they are; the one that is judged first."""
 
 CELERY = {
-    "Celery, prefetch 64": "bench.peers.celery_rabbitmq:64 late",
-    "Celery, prefetch 4": "bench.peers.celery_rabbitmq:4 late",
-    "Celery, prefetch 1": "bench.peers.celery_rabbitmq:1 late",
-    "Celery, as it comes": "bench.peers.celery_rabbitmq:4 early",
+    "Celery, prefetch 64": "bench.peers.celery_server:64 late",
+    "Celery, prefetch 4": "bench.peers.celery_server:4 late",
+    "Celery, prefetch 1": "bench.peers.celery_server:1 late",
+    "Celery, as it comes": "bench.peers.celery_server:4 early",
 }
 """It acknowledges after the task, as umbel does, except as it comes: then before, and a crash loses what was begun."""
 
@@ -31,14 +31,14 @@ RAW = "raw frames"
 PEERS = {
     "sqlite": {"umbel": "bench.peers.umbel_sqlite", **OTHERS["sqlite"]},
     "rabbitmq": {
-        "umbel": "bench.peers.umbel_rabbitmq",
+        "umbel": "bench.peers.umbel_server",
         **CELERY,
         **OTHERS["rabbitmq"],
         RAW: "bench.peers.raw_rabbitmq",
     },
     "redis": {
-        "umbel": "bench.peers.umbel_redis",
-        **{name: module.replace("_rabbitmq", "_redis") for name, module in CELERY.items()},
+        "umbel": "bench.peers.umbel_server",
+        **CELERY,
         **OTHERS["redis"],
     },
 }

@@ -16,7 +16,7 @@ from arq import ArqRedis, func, run_worker  # type: ignore[import-not-found]
 from arq.connections import RedisSettings  # type: ignore[import-not-found]
 
 from bench import client
-from bench.peers.on_redis import clear, drained
+from bench.peers.server import clear, drained
 
 __all__ = ["clear", "drained"]
 

@@ -18,7 +18,7 @@ from dramatiq.middleware import Retries  # type: ignore[import-not-found]
 
 from bench import client
 from bench.peers import pipe
-from bench.peers.raw_rabbitmq import clear, drained
+from bench.peers.server import clear, drained
 
 __all__ = ["clear", "drained"]
 

@@ -18,7 +18,7 @@ from dramatiq.results import Results  # type: ignore[import-not-found]
 from dramatiq.results.backends import RedisBackend  # type: ignore[import-not-found]
 
 from bench import client
-from bench.peers.on_redis import clear, drained
+from bench.peers.server import clear, drained
 
 __all__ = ["clear", "drained"]
 

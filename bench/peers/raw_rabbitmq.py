@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from bench import client
+from bench.peers.server import clear, drained
 from umbel.model import Message
 from umbel.stores.amqp import frames
 from umbel.stores.amqp.address import addresses
@@ -19,6 +20,8 @@ from umbel.stores.amqp.channel import Arrival, Channel, Parcel
 from umbel.stores.amqp.entities import declare_queue, delete_queue
 from umbel.stores.amqp.link import Link
 from umbel.wire import task_v2
+
+__all__ = ["clear", "drained"]
 
 WINDOW = 1000
 PREFETCH = 512
@@ -44,7 +47,7 @@ async def _opened() -> Channel:
 
 def _parcels(count: int, body: bytes | None = None) -> list[Parcel]:
     id = "0b9e61c3-8f0d-4c51-ae5c-5d8a2a2b7f10"
-    message = Message(task="bench.peers.umbel_rabbitmq.echo", id=id, args=(1,), origin="gen1@localhost")
+    message = Message(task="bench.peers.umbel_server.echo", id=id, args=(1,), origin="gen1@localhost")
     envelope = task_v2.encode(message, "amqp")
     start = frames.start_of_publish(1, "", client.QUEUE)
     return [Parcel(start, envelope.head, envelope.body if body is None else body)] * count
@@ -79,13 +82,8 @@ def mark() -> None:
     _loop.run_until_complete(_publish(_parcels(1, _MARK)))
 
 
-def drained(count: int) -> bool:
-    """Whether so many calls were counted: by the function, or on arrival where there is none."""
-    return client.counted() >= count
-
-
-def clear() -> int:
-    """Remove the queue of this run, which another may have made in another way."""
+def remove_queue() -> int:
+    """Remove the queue of this run, which another may have made in another way; gives how many messages were in it."""
 
     async def remove() -> int:
         channel = await _fresh()

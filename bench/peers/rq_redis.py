@@ -16,7 +16,7 @@ from redis import Redis  # type: ignore[import-not-found]
 from rq import Queue  # type: ignore[import-not-found]
 
 from bench import client
-from bench.peers.on_redis import clear, drained
+from bench.peers.server import clear, drained
 
 __all__ = ["clear", "drained"]
 

@@ -17,7 +17,7 @@ from taskiq_aio_pika import AioPikaBroker, Queue, QueueType  # type: ignore[impo
 
 from bench import client
 from bench.peers import pipe
-from bench.peers.raw_rabbitmq import clear, drained
+from bench.peers.server import clear, drained
 
 __all__ = ["clear", "drained"]
 

@@ -14,7 +14,7 @@ from typing import Any
 from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker  # type: ignore[import-not-found]
 
 from bench import client
-from bench.peers.on_redis import clear, drained
+from bench.peers.server import clear, drained
 
 __all__ = ["clear", "drained"]
 

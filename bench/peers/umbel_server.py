@@ -1,7 +1,7 @@
-"""umbel on Redis, as it comes: calls are at the server when they return, and settled after the task.
+"""umbel on a server, as it comes: calls are at the server when they return, and settled after the task.
 
-Without results its task says ``ignore_result``; with them they are on the same server. The worker's log is held down to
-warnings, as the peers' is.
+On RabbitMQ that means durable messages, every publish confirmed. Without results its task says ``ignore_result``; with
+them they go over ``rpc://``, or are on the same Redis. The worker's log is held down to warnings, as the peers' is.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from bench import client
-from bench.peers.on_redis import clear, drained
+from bench.peers.server import RESULTS_AT, clear, drained
 from umbel import AsyncResult, Umbel
 
 __all__ = ["clear", "drained"]
@@ -19,7 +19,7 @@ __all__ = ["clear", "drained"]
 app = Umbel(
     "bench",
     broker=client.URL,
-    backend=client.URL if client.RESULTS else None,
+    backend=RESULTS_AT if client.RESULTS else None,
     task_ignore_result=not client.RESULTS,
     task_default_queue=client.QUEUE,
 )
@@ -60,6 +60,6 @@ def fetch(result: AsyncResult[int]) -> int:
     return result.get(timeout=30)
 
 
-COMMAND = [sys.executable, "-m", "umbel", "worker", "--app", "bench.peers.umbel_redis", "--concurrency", "2"]
+COMMAND = [sys.executable, "-m", "umbel", "worker", "--app", "bench.peers.umbel_server", "--concurrency", "2"]
 COMMAND += ["--loglevel", "WARNING", "--quiet"]
 SLEEPING_COMMAND = [*COMMAND, "--pool", "async", "--concurrency", "100"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
@@ -71,33 +70,19 @@ class Joining:
         return None if self._expires is None else self._app.clock.now() + self._expires
 
     async def _ask(self, work: Callable[[], Awaitable[T]]) -> T:
-        way, backend, pause = bridge.get(), self._app.backend, _FIRST_PAUSE
+        way = bridge.get()
+        if asyncio._get_running_loop() is None:
+            return way.run(self._insist(way, work))
+        return await way.cross(self._insist(way, work))
 
-        async def asked() -> T:
-            await way.entered(backend)
-            return await work()
-
+    async def _insist(self, way: bridge.Way, work: Callable[[], Awaitable[T]]) -> T:
+        backend, pause = self._app.backend, _FIRST_PAUSE
         while True:
-            on_loop = _on_loop()
             try:
-                return await way.cross(asked()) if on_loop else way.run(asked())
+                await way.entered(backend)
+                return await work()
             except (StoreUnreachable, StoreFull, StoreBusy) as error:
                 if pause == _FIRST_PAUSE:
                     logger.error("The parts of a chord cannot be counted, and are tried again: %s", error)
-            if on_loop:
-                await asyncio.sleep(pause)
-            else:
-                _rest(pause)
+            await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE, 2 * pause)
-
-
-def _rest(seconds: float) -> None:
-    time.sleep(seconds)
-
-
-def _on_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -11,7 +11,10 @@ class Part(NamedTuple):
 
     The bytes of the payload from the first to the second place of ``whose`` tell whose it is: no other part has these
     there. ``place`` orders it among the others; those without one come last. ``expires`` is a unix time in seconds,
-    None for never.
+    None for never. ``link`` is of what the body can be made, for ``wire.chords``; empty where nobody could read it.
+
+    A part whose message cannot come again has a ``desk``. Is it given the ends of all, its group stands there until
+    somebody says that what follows is sent; for ``claim`` seconds this is believed to be about to happen.
     """
 
     group: str
@@ -20,14 +23,18 @@ class Part(NamedTuple):
     whose: tuple[int, int]
     place: int | None = None
     expires: float | None = None
+    link: bytes = b""
+    desk: str = ""
+    claim: float = 0.0
 
 
 class Joined(NamedTuple):
     """The ends of all parts, in their order; ``nested`` is how a sender has nested them, for ``wire.chords``, None for
-    not at all."""
+    not at all. ``link`` is the newest that a part had, None if none had one."""
 
     ends: Sequence[bytes]
     nested: bytes | None = None
+    link: bytes | None = None
 
 
 @runtime_checkable
@@ -45,4 +52,21 @@ class Joins(Protocol):
         follows. A part that was given them, and is joined again, is given them again, with its newest end; any other
         changes nothing then.
         """
+        ...
+
+    async def given(self, group: str) -> Joined | None:
+        """The ends of all, that a part was given; None when it was not, or they have expired."""
+        ...
+
+    async def unsent(self, desk: str, claim: float) -> Mapping[str, bytes]:
+        """The groups at this desk, up to a hundred, that nobody is believed to be about to see to, with their links;
+        whoever gets them is, for ``claim`` seconds."""
+        ...
+
+    async def hold(self, desk: str, groups: Sequence[str], claim: float) -> None:
+        """Those of these groups that stand at this desk are seen to, for ``claim`` more seconds."""
+        ...
+
+    async def sent(self, desk: str, groups: Sequence[str]) -> None:
+        """What follows these is sent: they stand at this desk no more."""
         ...

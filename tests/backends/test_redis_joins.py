@@ -63,6 +63,22 @@ async def test_a_group_is_counted_under_celerys_keys_and_they_are_gone_when_it_i
         assert 3590 < await link.ask("TTL", f"{prefix}_{key}") <= 3600
 
 
+async def test_everything_that_a_joined_group_leaves_expires(backend: RedisBackend, link: Link, prefix: str) -> None:
+    await backend.expect({"g": 1}, time.time() + 3600)
+    await backend.join(part("g", 0, link=b"0", desk="q@here"))
+    assert await keys(link, prefix) == {"umbel.joined.g", "umbel.joiner.g", "umbel.body.g", "umbel.desk.q@here"}
+    for key in await keys(link, prefix):
+        assert 3590 < await link.ask("TTL", f"{prefix}_{key}") <= 3600
+
+
+async def test_what_has_expired_leaves_its_desk(backend: RedisBackend, link: Link, prefix: str) -> None:
+    await backend.expect({"g": 1}, time.time() + 3600)
+    await backend.join(part("g", 0, link=b"0", desk="desk"))
+    await link.ask("DEL", f"{prefix}_umbel.body.g")
+    assert await backend.unsent("desk", 0.0) == {}
+    assert "umbel.desk.desk" not in await keys(link, prefix)
+
+
 async def test_parts_that_were_added_later_are_waited_for(backend: RedisBackend, link: Link, prefix: str) -> None:
     await backend.expect({"g": 1}, time.time() + 3600)
     await link.ask("INCR", f"{prefix}_celery-taskset-meta-g.t")

@@ -8,8 +8,18 @@ from typing import Any
 import pytest
 
 from umbel.errors import ContentDisallowed, DecodeError, EncodeError
+from umbel.model import Envelope, Links, Message
 from umbel.serial import accepted
-from umbel.wire.chords import Member, seal_member, unseal_member, values_of
+from umbel.wire import task_v2
+from umbel.wire.chords import (
+    Member,
+    membership,
+    seal_link,
+    seal_member,
+    unseal_link,
+    unseal_member,
+    values_of,
+)
 
 SERIALIZERS = ["json", "msgpack", "yaml", "pickle"]
 ALL = accepted(SERIALIZERS)
@@ -81,3 +91,36 @@ def nested(*tree: Any) -> bytes:
 )
 def test_the_body_gets_values_as_they_were_nested(record: bytes | None, values: list[Any]) -> None:
     assert values_of(MEMBERS, record, ALL) == values
+
+
+def part_in(form: str, **fields: Any) -> Envelope:
+    links = Links(chord={"task": "body"})
+    return task_v2.encode(Message(task="t", id="part", links=links, **{"group": "g", "group_index": 3, **fields}), form)
+
+
+@pytest.mark.parametrize("form", ["plain", "kombu", "amqp"])
+def test_a_link_is_read_as_it_was_written(form: str) -> None:
+    envelope = part_in(form)
+    assert unseal_link(seal_link(envelope)) == envelope
+
+
+@pytest.mark.parametrize("link", [b"", b"2 plain 4 {}", b"1 plain x {}", b"1 plain 2 {}", b"1 nothing 2 {}"])
+def test_a_link_that_is_none_is_an_error(link: bytes) -> None:
+    with pytest.raises(DecodeError):
+        unseal_link(link)
+
+
+@pytest.mark.parametrize("form", ["plain", "kombu", "amqp"])
+def test_the_head_of_a_message_tells_of_which_group_it_is(form: str) -> None:
+    assert membership(part_in(form)) == ("part", "g", 3)
+    assert membership(part_in(form, group_index=None)) == ("part", "g", None)
+    assert membership(part_in(form, group=None)) is None
+    assert membership(part_in(form)._replace(head=b"?")) is None
+
+
+@pytest.mark.parametrize("group", ["", 7, "g" * 100_000, "\ud800"])
+def test_a_group_that_can_be_none_is_none(group: Any) -> None:
+    envelope = part_in("plain")
+    head = json.loads(envelope.head)
+    head["headers"]["group"] = group
+    assert membership(envelope._replace(head=json.dumps(head).encode())) is None

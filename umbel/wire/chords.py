@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, NamedTuple
 
 from umbel import serial
 from umbel.errors import DecodeError, WireError
-from umbel.model import State
+from umbel.model import Envelope, State
 from umbel.serial import write_json
+from umbel.wire.bounds import odd_name
+from umbel.wire.envelope import unpack
 from umbel.wire.exceptions import from_wire, to_wire
+from umbel.wire.fields import MAX_INTEGER
 from umbel.wire.reprs import safe_repr
+
+_LINK = re.compile(rb"1 ([a-z0-9]+) (\d+) ")
 
 
 class Member(NamedTuple):
@@ -49,6 +55,34 @@ def unseal_member(payload: bytes, accept: frozenset[str]) -> Member:
         raise DecodeError("part", f"is {safe_repr(content, 80)} and must name a task and its state")
     member = Member(id, state, value)
     return member._replace(value=from_wire(value)) if member.failed else member
+
+
+def seal_link(envelope: Envelope) -> bytes:
+    """A message as it is kept beside the ends, for whoever makes the body."""
+    return b"1 %s %d " % (envelope.form.encode(), len(envelope.head)) + envelope.head + envelope.body
+
+
+def unseal_link(link: bytes) -> Envelope:
+    """The other way round; raises ``DecodeError``."""
+    begin = _LINK.match(link)
+    if begin is None:
+        raise DecodeError("link", f"begins with {safe_repr(link[:20], 80)}, which nothing here reads")
+    head = begin.end() + int(begin[2])
+    envelope = Envelope(begin[1].decode(), "", link[begin.end() : head], link[head:])
+    return envelope._replace(id=str(unpack(envelope).headers.get("id") or ""))
+
+
+def membership(envelope: Envelope) -> tuple[str, str, int | None] | None:
+    """The id of a task, its group and its place in it, where the head of a message that nobody can read tells them;
+    never raises."""
+    try:
+        headers = unpack(envelope).headers
+    except WireError:
+        return None
+    id, group, place = headers.get("id"), headers.get("group"), headers.get("group_index")
+    if not (isinstance(id, str) and isinstance(group, str) and id and group) or odd_name(headers, {}) is not None:
+        return None
+    return id, group, place if type(place) is int and abs(place) <= MAX_INTEGER else None
 
 
 def values_of(members: Sequence[Member], nested: bytes | None, accept: frozenset[str]) -> list[Any]:

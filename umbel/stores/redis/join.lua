@@ -1,9 +1,12 @@
 -- Keeps the end of a part of a chord. KEYS: the ends (a zset by place, or a list), how many there are to be, how many more,
--- the ends once they were given to somebody, to whom, how the parts are nested. ARGV: place ('+inf' for none), from where, from 0, the
--- end tells whose it is, and how, the end, the id of the part, for how many milliseconds all of it is kept (0 is for ever).
--- Gives how they are nested (false for not at all) and the ends in order if this is the last, or the one that was given them
--- before; else false.
+-- the ends once they were given to somebody, to whom, how the parts are nested, of what the body is made, and the desk (a zset by
+-- the time from which anybody may send the body). ARGV: place ('+inf' for none), from where, from 0, the
+-- end tells whose it is, and how, the end, the id of the part, for how many milliseconds all of it is kept (0 is for ever), of what
+-- the body is made ('' for unknown), the id of the group, for how many milliseconds it is seen to ('' where it need not stand at a desk).
+-- Gives how they are nested and of what the body is made (false for not at all) and the ends in order if this is the last, or the
+-- one that was given them before; else false.
 local place, from, whose, ending, id, lasting = ARGV[1], ARGV[2] + 1, ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
+local link, group, claim = ARGV[7], ARGV[8], ARGV[9]
 
 local function last(key)
     if lasting > 0 then
@@ -40,27 +43,40 @@ end
 
 local function all(key)
     local ends = redis.call(redis.call('TYPE', key).ok == 'list' and 'LRANGE' or 'ZRANGE', key, 0, -1)
+    table.insert(ends, 1, redis.call('GET', KEYS[7]))
     table.insert(ends, 1, redis.call('GET', KEYS[6]))
     return ends
 end
 
-local given = redis.call('GET', KEYS[5])
-if given then
-    if given ~= id then
-        return false
+local function stand()
+    if claim ~= '' then
+        local time = redis.call('TIME')
+        local now = time[1] * 1000 + math.floor(time[2] / 1000)
+        redis.call('ZADD', KEYS[8], now + claim, group)
+        last(KEYS[8])
     end
-    put(KEYS[4])
-    return all(KEYS[4])
 end
-local count = put(KEYS[1])
-local wanted = redis.call('GET', KEYS[2])
-if not wanted or count < wanted + (redis.call('GET', KEYS[3]) or 0) then
-    last(KEYS[2])
-    last(KEYS[3])
+
+local given = redis.call('GET', KEYS[5])
+if given and given ~= id then
     return false
 end
-redis.call('RENAME', KEYS[1], KEYS[4])
-redis.call('DEL', KEYS[2], KEYS[3])
-redis.call('SET', KEYS[5], id)
-last(KEYS[5])
+local count = put(given and KEYS[4] or KEYS[1])
+if link ~= '' then
+    redis.call('SET', KEYS[7], link)
+end
+last(KEYS[7])
+if not given then
+    local wanted = redis.call('GET', KEYS[2])
+    if not wanted or count < wanted + (redis.call('GET', KEYS[3]) or 0) then
+        last(KEYS[2])
+        last(KEYS[3])
+        return false
+    end
+    redis.call('RENAME', KEYS[1], KEYS[4])
+    redis.call('DEL', KEYS[2], KEYS[3])
+    redis.call('SET', KEYS[5], id)
+    last(KEYS[5])
+end
+stand()
 return all(KEYS[4])

@@ -51,11 +51,15 @@ class Layout:
         return f"{self._results}umbel.record.{id}"
 
     def group(self, id: str) -> list[str]:
-        """By what the chord of a group is counted: Celery's three keys, then what was joined, and for whom; and the key
-        of Celery's that tells how its parts are nested."""
+        """By what the chord of a group is counted: Celery's three keys, then what was joined, and for whom; the key of
+        Celery's that tells how its parts are nested; and of what its body is made."""
         counted = [f"{self._results}{GROUP_RECORD}{id}{end}" for end in GROUP_KEYS]
         own = [f"{self._results}umbel.joined.{id}", f"{self._results}umbel.joiner.{id}"]
-        return [*counted, *own, f"{self._results}{GROUP_RECORD}{id}"]
+        return [*counted, *own, f"{self._results}{GROUP_RECORD}{id}", f"{self._results}umbel.body.{id}"]
+
+    def desk(self, name: str) -> str:
+        """The groups whose bodies are to be sent by those who look at this desk."""
+        return f"{self._results}umbel.desk.{name}"
 
     def lists(self, queue: str) -> list[str]:
         """The lists of a queue, the most urgent first."""

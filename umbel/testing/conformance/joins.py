@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import anyio
 import pytest
@@ -25,10 +25,12 @@ class JoinsAdapter(Joins, Protocol):
     ) -> None: ...
 
 
-def part(group: str, number: int, end: bytes = b"", *, placed: bool = True, seconds: float = 3600.0) -> Part:
+def part(
+    group: str, number: int, end: bytes = b"", *, placed: bool = True, seconds: float = 3600.0, **more: Any
+) -> Part:
     begin = b"%04d:" % number
     place = number if placed else None
-    return Part(group, f"{group}.{number}", begin + end, (0, len(begin)), place, time.time() + seconds)
+    return Part(group, f"{group}.{number}", begin + end, (0, len(begin)), place, time.time() + seconds, **more)
 
 
 class JoinsConformance(AdapterSuite):
@@ -93,6 +95,46 @@ class JoinsConformance(AdapterSuite):
         assert await backend.join(part(group, 0, b"late")) is None
         again = await backend.join(part(group, 1, b"new"))
         assert again == Joined([part(group, 0, b"end").payload, part(group, 1, b"new").payload])
+
+    async def test_the_newest_link_is_given_with_the_ends(self, backend: JoinsAdapter, group: str) -> None:
+        await self.expect(backend, group, 3)
+        assert await backend.given(group) is None
+        for number, link in enumerate((b"old", b"new")):
+            assert await backend.join(part(group, number, link=link)) is None
+        assert await backend.given(group) is None
+        joined = await backend.join(part(group, 2))
+        assert joined == Joined([part(group, number).payload for number in range(3)], link=b"new")
+        assert await backend.given(group) == joined
+
+    async def test_a_group_stands_at_the_desk_of_its_last_part_until_its_body_is_sent(
+        self, backend: JoinsAdapter, group: str
+    ) -> None:
+        desk, other = f"desk-{group}", f"desk of others-{group}"
+        await self.expect(backend, group, 2)
+        await backend.join(part(group, 0, link=b"0", desk=other))
+        assert await backend.unsent(other, 0.0) == {}
+        assert await backend.join(part(group, 1, link=b"1", desk=desk)) is not None
+        assert await backend.unsent(other, 0.0) == {}
+        assert await backend.unsent(desk, 0.0) == {group: b"1"}
+        assert await backend.unsent(desk, 3600.0) == {group: b"1"}
+        assert await backend.unsent(desk, 3600.0) == {}
+        await backend.hold(desk, [group, "another"], 0.0)
+        assert await backend.unsent(desk, 0.0) == {group: b"1"}
+        await backend.sent(desk, [group])
+        await backend.hold(desk, [group], 0.0)
+        assert await backend.unsent(desk, 0.0) == {}
+
+    async def test_a_claim_keeps_others_away(self, backend: JoinsAdapter, group: str) -> None:
+        desk = f"desk-{group}"
+        await self.expect(backend, group, 1)
+        for claim, found in ((3600.0, {}), (0.0, {group: b"0"})):
+            assert await backend.join(part(group, 0, link=b"0", desk=desk, claim=claim)) is not None
+            assert await backend.unsent(desk, 0.0) == found
+
+    async def test_a_part_that_can_come_again_stands_at_no_desk(self, backend: JoinsAdapter, group: str) -> None:
+        await self.expect(backend, group, 1)
+        assert await backend.join(part(group, 0, link=b"0")) is not None
+        assert await backend.unsent("", 0.0) == {}
 
     async def test_parts_may_end_before_their_number_is_known(self, backend: JoinsAdapter, group: str) -> None:
         assert await backend.join(part(group, 0)) is None

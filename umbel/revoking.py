@@ -41,9 +41,10 @@ def revoke(app: App, task_ids: str | Iterable[str], *, terminate: bool = False, 
     """Revoke these tasks; durable when it returns, whatever is restarted afterwards.
 
     A task that waits, or whose time has not come, gets the state REVOKED now. One that a worker holds and has not
-    started gets it when the worker hears of it, within moments; so does a part of a chord. One that runs is left alone,
-    unless ``terminate``: then its process is killed with whatever it has started, and it is REVOKED. ``cancel`` asks it
-    to stop by itself: ``track``, and whatever it says of its progress, raise ``TaskCancelled``, and it is REVOKED, too.
+    started gets it when the worker hears of it, within moments; a part of a chord, when a worker gets it, not before it
+    is due. One that runs is left alone, unless ``terminate``: then its process is killed with whatever it has started,
+    and it is REVOKED. ``cancel`` asks it to stop by itself: ``track``, and whatever it says of its progress, raise
+    ``TaskCancelled``, and it is REVOKED, too.
     One that has ended stays as it ended. An id that nobody has sent yet is remembered for 30 days. The rest of a chain
     is REVOKED with the task that it would have followed; error callbacks are not called.
 

@@ -10,7 +10,15 @@ from pathlib import Path
 from tests.interop.ends import HERE, Ends
 from tools.redis_server import RedisServer
 
-_RESULTS = ("celery-task-meta-*", "celery-taskset-meta-*", "umbel.join*", "umbel.record.*", "umbel.progress.*")
+_RESULTS = (
+    "celery-task-meta-*",
+    "celery-taskset-meta-*",
+    "umbel.join*",
+    "umbel.body.*",
+    "umbel.desk.*",
+    "umbel.record.*",
+    "umbel.progress.*",
+)
 
 
 class ChordEnds(Ends):

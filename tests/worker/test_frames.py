@@ -29,7 +29,7 @@ def test_a_delivery_crosses_without_its_receipt() -> None:
 def test_a_report_crosses_whole() -> None:
     record = SealedRecord("id-1", State.SUCCESS, b"8", 12.5, 1)
     follow_ups = [(Route("q", 3), DELIVERY.envelope)]
-    for report in (Report(3, ACK, record, 0.5, follow_ups), Report(4, dead("why"))):
+    for report in (Report(3, ACK, record, 0.5, follow_ups, joined=("g",)), Report(4, dead("why"))):
         ((_, flat),) = frames.FrameReader().feed(frames.pack("done", frames.flat_report(report)))
         assert frames.whole_report(flat) == report._replace(follow_ups=list(report.follow_ups))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from umbel.app import Umbel
 from umbel.model import ACK, REQUEUE, Settlement
+from umbel.worker.bodies import Bodies
 from umbel.worker.endings import Endings
 from umbel.worker.epitaphs import Epitaphs
 from umbel.worker.habits import Habits
@@ -63,6 +64,8 @@ class Fleet:
         self.hearing = Hearing(app.conf.worker_deaf_timeout, self._too_deaf)
         self.suspects: Suspects | None = None
         """Told when a runner is free and when a suspect has ended; the node sets it."""
+        self.bodies: Bodies | None = None
+        """Told of chords whose bodies leave; the node sets it where a store can join parts."""
         self.limits = Limits(self._soft_limit, self._hard_limit)
         self._endings = Endings(self.runners, self._recall)
         self.habits = Habits(app, self.runners)
@@ -288,10 +291,15 @@ class Fleet:
                 self.limits.ended(runner.number, report.number)
             if held.suspect:
                 self._suspect_ended(held, again=held.certificate is not None and report.verdict == REQUEUE)
-            if not held.early:
-                settlements.append(Settlement(held.delivery, report.verdict, report.follow_ups, report.record))
-            else:
-                self._settling.follow(report.follow_ups, report.record)
+            then = None
+            if report.joined and self.bodies is not None:
+                then = self.bodies.leaving(held.delivery.queue, report.joined)
+            if held.early:
+                self._settling.follow(report.follow_ups, report.record, then)
+                continue
+            settlements.append(Settlement(held.delivery, report.verdict, report.follow_ups, report.record))
+            if then is not None:
+                self._settling.settle([settlements.pop()], then)
         if runner.suspect and not runner.assigned:
             runner.suspect = False
         self.done += len(reports)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,15 +13,28 @@ from umbel.app import Umbel
 from umbel.attempt import failed
 from umbel.call import NO_OPTIONS, CallOptions
 from umbel.declared import Declared
-from umbel.errors import ChordError, EncodeError, TaskRevokedError, UmbelError
+from umbel.errors import ChordError, EncodeError, Reject, SignatureError, TaskRevokedError, UmbelError
 from umbel.handlers import Call
-from umbel.model import Delivery, Envelope, Failed, Message, Outcome, Revoked, Route, SealedRecord, State, Succeeded
+from umbel.model import (
+    Delivery,
+    Envelope,
+    Failed,
+    Links,
+    Message,
+    Outcome,
+    Rejected,
+    Revoked,
+    Route,
+    SealedRecord,
+    State,
+    Succeeded,
+)
 from umbel.request import Request
 from umbel.task import Task
 from umbel.wire import signatures
 from umbel.wire.marks import RESENT
 from umbel.wire.signatures import Step
-from umbel.worker.joining import Joining
+from umbel.worker.joining import Ends, Joining
 from umbel.worker.settler import NOTHING, Sequel, Settler
 
 logger = logging.getLogger("umbel.worker")
@@ -80,7 +93,7 @@ class Following:
         A success whose value or follow-ups cannot be written becomes a failure, and the message is kept, so that its
         workflow can be taken up again.
         """
-        delivery, bury = request.delivery, None
+        delivery, bury, early = request.delivery, None, not self._settler.acks_late(task)
         if delivery is None or (timed_out and not self._settler.acks_failures(task)):
             return outcome, NOTHING
         if delivery.redelivered:
@@ -94,21 +107,26 @@ class Following:
                 self._settler.proven(task, request, outcome)
                 if groups and self._joiner is not None:
                     await self._joiner.expect(groups)
+                joined: Sequence[str] = ()
                 if message.links.chord is not None:
-                    pairs += await self._part_ended(request, message, State.SUCCESS, outcome.value, bare)
-                return outcome, Sequel(pairs)
+                    last = await self._part_ended(request, message, State.SUCCESS, outcome.value, bare, early)
+                    pairs, joined = [*pairs, *last.follow_ups], last.joined
+                return outcome, Sequel(pairs, joined=joined)
             except UmbelError as error:
                 wrong = EncodeError(f"what follows {task.name} cannot be sent, or its result not be stored: {error}")
                 outcome, bury = failed(wrong, task), str(wrong)
                 request.children.clear()
         if isinstance(outcome, Failed):
-            left = await self.leave_out(request, message, outcome.error, bare=bare)
+            left = await self.leave_out(request, message, outcome.error, bare=bare, early=early)
             pairs = await self._after_failure(request, message, outcome, bare)
             request.children += [envelope.id for _, envelope in pairs]
-            return outcome, Sequel([*pairs, *left.follow_ups], bury or left.bury)
+            return outcome, Sequel([*pairs, *left.follow_ups], bury or left.bury, left.joined)
         if isinstance(outcome, Revoked):
             revoked = TaskRevokedError(outcome.reason)
-            return outcome, await self.leave_out(request, message, revoked, State.REVOKED, bare=bare)
+            return outcome, await self.leave_out(request, message, revoked, State.REVOKED, bare=bare, early=early)
+        if isinstance(outcome, Rejected) and not outcome.requeue and message.links.chord is not None:
+            part = replace(message, links=Links(chord=message.links.chord))
+            return outcome, await self.leave_out(request, part, Reject(outcome.reason), bare=bare, early=early)
         return outcome, NOTHING
 
     async def leave_out(
@@ -119,9 +137,10 @@ class Following:
         state: State = State.FAILURE,
         *,
         bare: bool = False,
+        early: bool = False,
     ) -> Sequel:
         """Tell whoever waits for the rest of the chain, and the chords that wait for a part; gives what follows that,
-        and why the message must be kept, if it must."""
+        and why the message must be kept, if it must. ``early``: its message cannot come again."""
         waiting, parts = signatures.left_out(message)
         record = self._record or current.recorder
         for each in waiting:
@@ -135,35 +154,73 @@ class Following:
                 (), "a chord waits for the end of its chain, and no result store here can tell it of this end"
             )
         pairs: list[tuple[Route, Envelope]] = []
+        joined: list[str] = []
         for part in parts:
             try:
-                pairs += await self._part_ended(request, part, state, error, bare)
+                last = await self._part_ended(request, part, state, error, bare, early)
             except UmbelError as wrong:
                 logger.error("The chord of %s[%s] is not told of its end: %s", part.task, part.id, wrong)
-                return Sequel(pairs, f"the chord that waits for it is not told of its end: {wrong}")
-        return Sequel(pairs)
+                return Sequel(pairs, f"the chord that waits for it is not told of its end: {wrong}", joined)
+            pairs += last.follow_ups
+            joined += last.joined
+        return Sequel(pairs, joined=joined)
+
+    async def unread(self, request: Request, error: Exception) -> Sequel:
+        """Tell the chord of which the delivery of ``request`` is a part, as its head says, that it has failed, because
+        nobody can read it. Never raises."""
+        delivery = request.delivery
+        if self._joiner is None or delivery is None or isinstance(error, SignatureError):
+            return NOTHING
+        try:
+            found = await self._joiner.end_unread(delivery.envelope, error)
+            return NOTHING if found is None else await self._body(request, found, False, False)
+        except Exception:
+            logger.exception("The chord of [%s] is not told that it has failed", delivery.envelope.id)
+            return NOTHING
+
+    async def again(self, request: Request, part: Message, bare: bool) -> Sequel:
+        """What follows a chord of which this part was the last, and whoever was to send it has gone."""
+        part = replace(part, marks={**part.marks, RESENT: True})
+        joiner, group = self._joiner, [part.group or ""]
+        found = None if joiner is None else await joiner.again(part)
+        if found is None:
+            return Sequel(joined=group)
+        try:
+            sequel = await self._body(request, found, bare, True)
+        except UmbelError as error:
+            wrong = ChordError(f"it cannot be sent: {error}")
+            sequel = await self._body(request, found._replace(values=wrong), bare, True)
+        return sequel._replace(joined=[*group, *sequel.joined])
 
     async def _part_ended(
-        self, request: Request, part: Message, state: State, value: Any, bare: bool
-    ) -> list[tuple[Route, Envelope]]:
+        self, request: Request, part: Message, state: State, value: Any, bare: bool, early: bool
+    ) -> Sequel:
         """What follows the end of a part of a chord, if it is the last; ``request`` is of the task that ended."""
         joiner, delivery = self._joiner, request.delivery
         assert joiner is not None
         assert delivery is not None
-        found = await joiner.end(part, state, value)
+        found = await joiner.end(part, state, value, delivery.queue, early)
         if found is None:
-            return []
-        if not isinstance(found, ChordError):
+            return NOTHING
+        sequel = await self._body(request, found, bare, early)
+        return sequel._replace(joined=[part.group or "", *sequel.joined]) if early else sequel
+
+    async def _body(self, request: Request, ends: Ends, bare: bool, early: bool) -> Sequel:
+        """The body of a chord, or what follows if it is not run."""
+        joiner, delivery = self._joiner, request.delivery
+        assert joiner is not None
+        assert delivery is not None
+        if not isinstance(ends.values, ChordError):
             groups: dict[str, int] = {}
-            pairs = [self._pair(step, delivery) for step in signatures.body_of(part, found, groups)]
+            pairs = [self._pair(step, delivery) for step in signatures.body_of(ends.part, ends.values, groups)]
             await joiner.expect(groups)
-            return pairs
-        body = signatures.body_left_out(part)
+            return Sequel(pairs)
+        body, found = signatures.body_left_out(ends.part), ends.values
         logger.error("The body %s[%s] of a chord is not run: %s", body.task, body.id, found)
         as_body = Request(body, delivery, hostname=request.hostname)
-        left = await self.leave_out(as_body, body, found, bare=bare)
+        left = await self.leave_out(as_body, body, found, bare=bare, early=early)
         pairs = await self._after_failure(as_body, body, Failed(found), bare)
-        return [*pairs, *left.follow_ups]
+        return left._replace(follow_ups=[*pairs, *left.follow_ups], bury=None)
 
     async def _after_failure(
         self, request: Request, message: Message, outcome: Failed, bare: bool

@@ -69,12 +69,21 @@ def flat_report(report: Report) -> tuple[Any, ...]:
     """A report as plain tuples."""
     follow_ups = [(tuple(route), tuple(envelope)) for route, envelope in report.follow_ups]
     note = None if report.note is None else tuple(report.note)
-    return report.number, tuple(report.verdict), flat_record(report.record), report.runtime, follow_ups, note
+    return (
+        report.number,
+        tuple(report.verdict),
+        flat_record(report.record),
+        report.runtime,
+        follow_ups,
+        note,
+        tuple(report.joined),
+    )
 
 
 def whole_report(flat: tuple[Any, ...]) -> Report:
     """The other way round."""
-    number, verdict, record, runtime, follow_ups, note = flat
+    number, verdict, record, runtime, follow_ups, note, joined = flat
     pairs = [(Route(*route), Envelope(*envelope)) for route, envelope in follow_ups]
     told = None if note is None else Note(*note)
-    return Report(number, Verdict(*verdict), None if record is None else SealedRecord(*record), runtime, pairs, told)
+    sealed = None if record is None else SealedRecord(*record)
+    return Report(number, Verdict(*verdict), sealed, runtime, pairs, told, joined)

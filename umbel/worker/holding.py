@@ -14,7 +14,8 @@ class Certificate(NamedTuple):
     """How a delivery ended that no runner can report.
 
     ``kind`` is LOST, TIMED_OUT, REVOKED or TERMINATED; ``bury`` makes it a dead letter. ``bare`` leaves out what would
-    be called in the runner: handlers, and error callbacks that take the exception.
+    be called in the runner: handlers, and error callbacks that take the exception. JOINED is for what has ended as it
+    should, but for the body of its chord, which is still to be sent.
     """
 
     kind: str
@@ -26,7 +27,7 @@ class Certificate(NamedTuple):
 TRIES = 3
 """So many runners may die of a certificate, the last of them of a bare one, before the node settles it."""
 
-LOST, TIMED_OUT, REVOKED, TERMINATED = "lost", "timed out", "revoked", "terminated"
+LOST, TIMED_OUT, REVOKED, TERMINATED, JOINED = "lost", "timed out", "revoked", "terminated", "joined"
 
 
 class Held:

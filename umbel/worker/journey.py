@@ -27,7 +27,7 @@ from umbel.signals import task_received, task_rejected, task_unknown
 from umbel.wire import task_v2
 from umbel.worker.admission import admit
 from umbel.worker.following import Following
-from umbel.worker.holding import REVOKED, TERMINATED, TIMED_OUT, Certificate
+from umbel.worker.holding import JOINED, REVOKED, TERMINATED, TIMED_OUT, Certificate
 from umbel.worker.joining import Joining
 from umbel.worker.settler import NOTHING, Report, Settler
 from umbel.worker.trimming import LARGE, hold_threshold, trim_soon
@@ -99,7 +99,9 @@ class Journey:
             logger.critical(
                 "umbel failed on the message [%s]; it is a dead letter", delivery.envelope.id, exc_info=True
             )
-            return Report(number, dead(f"umbel failed on it: {type(error).__name__}: {error}"))
+            left = await self._following.unread(Request(None, delivery, hostname=self._hostname), error)
+            reason = f"umbel failed on it: {type(error).__name__}: {error}"
+            return Report(number, dead(reason), follow_ups=left.follow_ups)
         finally:
             if large:
                 trim_soon()
@@ -113,7 +115,7 @@ class Journey:
         except WireError as error:
             if task_rejected.receivers:
                 task_rejected.send(sender=self._hostname, message=delivery, exc=error)
-            return self._settler.undecodable(number, delivery, error)
+            return await self._unread(number, delivery, error)
         try:
             task = self._app.tasks[message.task]
         except NotRegistered as error:
@@ -171,6 +173,11 @@ class Journey:
             return await self._left_out(self._settler.undecodable(number, delivery, error), delivery, message, error)
         return None
 
+    async def _unread(self, number: int, delivery: Delivery, error: WireError) -> Report:
+        """The end of a message that cannot be read."""
+        left = await self._following.unread(Request(None, delivery, hostname=self._hostname), error)
+        return self._settler.undecodable(number, delivery, error)._replace(follow_ups=left.follow_ups)
+
     async def _left_out(
         self, report: Report, delivery: Delivery, message: Message, error: Exception, state: State = State.FAILURE
     ) -> Report:
@@ -216,7 +223,14 @@ class Journey:
                 fresh=False,  # it was when it was first handed out
             )
         except WireError as error:
-            return self._settler.undecodable(number, delivery, error)
+            if certificate.kind == JOINED:
+                logger.error("%s, and its body cannot be sent: %s", reason, error)
+                return Report(number, ACK)
+            return await self._unread(number, delivery, error)
+        if certificate.kind == JOINED:
+            request = Request(message, delivery, hostname=self._hostname)
+            left = await self._following.again(request, message, certificate.bare)
+            return Report(number, ACK, follow_ups=left.follow_ups, joined=left.joined)
         try:
             task = self._app.tasks[message.task]
         except NotRegistered as error:

@@ -12,12 +12,14 @@ from typing import Protocol
 from umbel import ids
 from umbel.app import Umbel
 from umbel.errors import StoreError, UmbelError
+from umbel.joins import Joins
 from umbel.model import REQUEUE, RETURN, Delivery, Settlement
 from umbel.ports import Broker, Consumer, CountsStarts, HasBus, Marks, Replies, ResultBackend, Tethered
 from umbel.signals import worker_ready
 from umbel.spooling import Spooling
 from umbel.wire.marks import STARTS
 from umbel.worker import systemd
+from umbel.worker.bodies import Bodies
 from umbel.worker.commands import Commands
 from umbel.worker.counts import Counts, MarkedCounts, WrittenCounts
 from umbel.worker.encounters import Encounters, came_before
@@ -82,6 +84,7 @@ class Node:
         self._suspects: Suspects | None = None
         self._mailbox: Mailbox | None = None
         self._encounters: Encounters | None = None
+        self._bodies: Bodies | None = None
 
     async def serve(self) -> int:
         """Work until told to stop; gives the exit status: 0 after a warm end, 1 after a cold one or a failure."""
@@ -108,6 +111,9 @@ class Node:
             await self._watch_marks(stack, broker, backend, consumer)
             self._listen(broker)
             self._look_up(consumer, backend)
+            if isinstance(backend, Joins):
+                bodies = Bodies(app, backend, plan.queues, self._hold)
+                self._bodies = self._fleet.bodies = self._epitaphs.bodies = bodies
             if isinstance(consumer, Tethered):
                 consumer.on_lost(self._recall.lost)
             self._starter = self._make_starter(consumer, self._fleet)
@@ -184,6 +190,8 @@ class Node:
                 await asyncio.wait_for(self._mailbox.informed.wait(), _PEERS_DEADLINE)
         self._services += [asyncio.create_task(self._claim(consumer)), asyncio.create_task(self._tick(consumer))]
         self._services.append(asyncio.create_task(self._fleet.habits.run()))
+        if self._bodies is not None:
+            self._services.append(asyncio.create_task(self._bodies.run()))
         logger.info("%s ready.", self._plan.name)
         systemd.notify(systemd.READY)
         worker_ready.send(sender=self._plan.name)
@@ -219,7 +227,10 @@ class Node:
                 self._suspects.take([delivery])
             else:
                 fresh.append(Held(delivery))
-        self._holding.take(fresh)
+        self._hold(fresh)
+
+    def _hold(self, held: Sequence[Held]) -> None:
+        self._holding.take(held)
         self._fleet.feed()
 
     def _ordered(self, task_id: str, order: Order) -> None:
@@ -353,11 +364,14 @@ class Node:
         """Until everything is durable; a store that refuses for too long keeps its claims, and they return later."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _FLUSH_DEADLINE
-        while not self._settling.idle and not self._writing.done():
+        while not (self._epitaphs.idle and self._settling.idle) and not self._writing.done():
             if loop.time() > deadline:
                 logger.error("The store did not take the last settlements; those tasks will run again")
                 break
             await asyncio.sleep(0.005)
+        if self._bodies is not None:
+            with contextlib.suppress(StoreError):  # then they are sent again, marked
+                await self._bodies.tell()
 
     async def _wait_for_change(self, seconds: float) -> None:
         self._fleet.changed.clear()

@@ -49,7 +49,10 @@ logger = logging.getLogger("umbel.worker")
 
 
 class Report(NamedTuple):
-    """How delivery ``number`` of this runner ended; ``runtime`` is in seconds."""
+    """How delivery ``number`` of this runner ended; ``runtime`` is in seconds.
+
+    ``joined`` are groups that stand at a desk (``joins.Part``) until the follow-ups are sent.
+    """
 
     number: int
     verdict: Verdict
@@ -57,13 +60,16 @@ class Report(NamedTuple):
     runtime: float = 0.0
     follow_ups: Sequence[tuple[Route, Envelope]] = ()
     note: Note | None = None
+    joined: Sequence[str] = ()
 
 
 class Sequel(NamedTuple):
-    """What follows an attempt because its message says so: what is to be sent, and why the message must be kept."""
+    """What follows an attempt because its message says so: what is to be sent, why the message must be kept, and the
+    groups that stand at a desk until it is sent."""
 
     follow_ups: Sequence[tuple[Route, Envelope]] = ()
     bury: str | None = None
+    joined: Sequence[str] = ()
 
 
 NOTHING = Sequel()
@@ -135,14 +141,18 @@ class Settler:
             verdict = dead(bury or sequel.bury or "")
         if logger.isEnabledFor(logging.INFO) or not isinstance(outcome, Succeeded):
             tell(task, request, outcome, runtime)
-        return Report(number, verdict, record, runtime, follow_ups)
+        return Report(number, verdict, record, runtime, follow_ups, joined=sequel.joined)
 
     def acks_failures(self, task: Declared) -> bool:
         """Whether the message of a failed attempt is done with; one that was settled before it started always is."""
-        acks, late = task.acks_on_failure_or_timeout, task.acks_late
-        if not (self._acks_late if late is None else late):
+        acks = task.acks_on_failure_or_timeout
+        if not self.acks_late(task):
             return True
         return self._ack_failures if acks is None else acks
+
+    def acks_late(self, task: Declared) -> bool:
+        """Whether a message is settled after its task has ended."""
+        return self._acks_late if task.acks_late is None else task.acks_late
 
     def proven(self, task: Declared, request: Request, outcome: Succeeded) -> None:
         """Raise ``EncodeError`` for a value that cannot be stored."""

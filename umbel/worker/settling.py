@@ -73,9 +73,11 @@ class Settling:
             self._notes.update((note.id, note) for note in notes)
             self._wake.set()
 
-    def follow(self, follow_ups: Sequence[Pair], record: SealedRecord | None) -> None:
-        """Send and store what a delivery leaves that the broker has already forgotten."""
+    def follow(self, follow_ups: Sequence[Pair], record: SealedRecord | None, then: Then | None = None) -> None:
+        """Send and store what a delivery leaves that the broker has already forgotten; ``then`` as in ``settle``."""
         self._loose += follow_ups
+        if then is not None:
+            self._then.append(then)
         if record is not None:
             self._pending.append(record)
         self._wake.set()
@@ -83,7 +85,7 @@ class Settling:
     @property
     def idle(self) -> bool:
         """Whether everything is durable."""
-        return not self._pending and not self._loose and not self._busy and not self._notes
+        return not (self._pending or self._loose or self._busy or self._notes or self._then)
 
     @property
     def unwritten(self) -> set[str]:

@@ -1,4 +1,4 @@
-"""What the peers on a server have in common. It loads no driver: a worker is to have its own peer's alone."""
+"""What the peers on a server have in common; it loads no driver, for a worker is to have its own peer's alone."""
 
 from __future__ import annotations
 

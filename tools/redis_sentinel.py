@@ -16,9 +16,10 @@ NAME = "umbel-test"
 
 
 class Sentinel:
-    """One process that watches; of all of them, ``quorum`` must agree."""
+    """One process that watches the server at this port; of all of them, ``quorum`` must agree. ``more`` are further
+    lines of its configuration."""
 
-    def __init__(self, folder: Path, primary: RedisServer, quorum: int, password: str | None) -> None:
+    def __init__(self, folder: Path, primary: int, quorum: int, password: str | None = None, *more: str) -> None:
         self.folder = folder
         self.port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
@@ -26,7 +27,8 @@ class Sentinel:
             f"port {self.port}",
             "bind 127.0.0.1",
             f'dir "{folder}"',
-            f"sentinel monitor {NAME} 127.0.0.1 {primary.port} {quorum}",
+            *more,
+            f"sentinel monitor {NAME} 127.0.0.1 {primary} {quorum}",
             f"sentinel down-after-milliseconds {NAME} 1000",
             f"sentinel failover-timeout {NAME} 10000",
             *([f"requirepass {password}", f"sentinel sentinel-pass {password}"] if password else []),
@@ -56,7 +58,7 @@ class Watched:
         self.password = password
         self.primary = RedisServer(folder / "primary")
         self.replica = RedisServer(folder / "replica", "--replicaof", "127.0.0.1", str(self.primary.port))
-        self.sentinels = [Sentinel(folder / f"sentinel-{n}", self.primary, 2, password) for n in range(3)]
+        self.sentinels = [Sentinel(folder / f"sentinel-{n}", self.primary.port, 2, password) for n in range(3)]
 
     @property
     def url(self) -> str:

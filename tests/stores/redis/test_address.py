@@ -42,6 +42,24 @@ def test_sentinels_share_what_one_of_them_says() -> None:
     assert first.place != addresses("sentinel://a/3?master_name=n&global_keyprefix=p")[0].place
 
 
+@pytest.mark.parametrize(
+    ("url", "sentinel", "primary"),
+    [
+        ("sentinel://a?master_name=m", False, False),
+        ("sentinels://a?master_name=m", True, True),
+        ("sentinels://a?master_name=m&sentinel_tls=false", False, True),
+        ("sentinel://a?ssl_ca_certs=/ca.pem&master_name=m&sentinel_tls=yes", True, False),
+        ("sentinels://b;sentinels://a?master_name=m&sentinel_tls=0", False, True),
+        ("sentinel://b;sentinels://a?master_name=m", True, True),
+    ],
+)
+def test_sentinels_and_what_they_name_may_each_be_encrypted(url: str, sentinel: bool, primary: bool) -> None:
+    for address in addresses(url):
+        assert (address.sentinel.tls, address.primary("c", 7).tls) == (sentinel, primary)
+    assert str(address.sentinel) == f"sentinel{'s' * sentinel}://a:26379/0"
+    assert str(address.primary("c", 7)) == f"redis{'s' * primary}://c:7/0"
+
+
 def test_options_are_read() -> None:
     query = (
         "visibility_timeout=15&lease=5&connect_timeout=1.5&global_keyprefix=x:&ssl_ca_certs=/ca.pem&ssl_cert_reqs=none"
@@ -67,6 +85,9 @@ def test_options_are_read() -> None:
         ("rediss://host?ssl_cert_reqs=perhaps", "must be required or none"),
         ("redis://host?ssl_ca_certs=/ca.pem", "for rediss:// alone"),
         ("redis://host?master_name=m", "for sentinel:// alone"),
+        ("rediss://host?sentinel_tls=true", "for sentinel:// alone"),
+        ("sentinel://host?master_name=m&ssl_ca_certs=/ca.pem", "for sentinels://, or sentinel_tls=true, alone"),
+        ("sentinels://host?master_name=m&sentinel_tls=perhaps", "sentinel_tls is 'perhaps' and must be true or false"),
         ("sentinel://host", "write sentinel://host:26379/0\\?master_name=mymaster"),
         ("sentinel://host?master_name=m;redis://host", "cannot be named together"),
     ],

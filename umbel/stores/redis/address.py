@@ -7,8 +7,16 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from umbel.errors import ConfigurationError, UnknownOption
 
-SENTINEL = "sentinel"
-SCHEMES = {"redis": False, "rediss": True, "redis+socket": False, SENTINEL: False, "valkey": False, "valkeys": True}
+SENTINELS = ("sentinel", "sentinels")
+SCHEMES = {
+    "redis": False,
+    "rediss": True,
+    "redis+socket": False,
+    "sentinel": False,
+    "sentinels": True,
+    "valkey": False,
+    "valkeys": True,
+}
 """Scheme → whether the connection is encrypted."""
 
 OPTIONS = (
@@ -21,6 +29,7 @@ OPTIONS = (
     "master_name",
     "sentinel_username",
     "sentinel_password",
+    "sentinel_tls",
     "ssl_ca_certs",
     "ssl_certfile",
     "ssl_keyfile",
@@ -30,6 +39,7 @@ VISIBILITY_TIMEOUT = 3600.0
 LEASE = 25.0
 _UNVERIFIED = frozenset({"none", "cert_none", "optional", "cert_optional"})
 _VERIFIED = frozenset({"required", "cert_required"})
+_YES_AND_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 class Address(NamedTuple):
@@ -40,7 +50,8 @@ class Address(NamedTuple):
     that is not renewed; these and ``connect_timeout`` are in seconds. ``verify=False`` takes any certificate.
 
     With a ``master`` it is the address of a sentinel, where ``sentinel_user`` and ``sentinel_password`` log in; the
-    rest is of the primary that it knows by this name.
+    rest is of the primary that it knows by this name. Certificates are for both; ``sentinel_tls`` says whether the
+    sentinel is spoken to in TLS, None as ``tls`` does.
     """
 
     host: str
@@ -61,6 +72,16 @@ class Address(NamedTuple):
     master: str = ""
     sentinel_user: str = ""
     sentinel_password: str = ""
+    sentinel_tls: bool | None = None
+
+    @property
+    def sentinel(self) -> Address:
+        """How the sentinel itself is reached."""
+        return self._replace(tls=self.tls if self.sentinel_tls is None else self.sentinel_tls)
+
+    def primary(self, host: str, port: int) -> Address:
+        """The server that a sentinel has named."""
+        return self._replace(host=host, port=port, master="")
 
     @property
     def place(self) -> tuple[str, int, str, str, int, str]:
@@ -73,7 +94,7 @@ class Address(NamedTuple):
         login = f"{self.user}{secret}@" if self.user or secret else ""
         if self.path:
             return f"redis+socket://{login}{self.path}?virtual_host={self.db}"
-        scheme = SENTINEL if self.master else "rediss" if self.tls else "redis"
+        scheme = ("sentinel" if self.master else "redis") + ("s" if self.tls else "")
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{scheme}://{login}{host}:{self.port}/{self.db}"
 
@@ -90,7 +111,7 @@ def addresses(urls: str, name: str = "broker_url") -> list[Address]:
     found = [_address(url.strip(), name) for url in urls.split(";") if url.strip()]
     if not found:
         raise ConfigurationError(f"{name} is empty: write redis://:password@host:port/database")
-    if any(urlsplit(url.strip()).scheme == SENTINEL for url in urls.split(";")):
+    if any(urlsplit(url.strip()).scheme in SENTINELS for url in urls.split(";")):
         return _alike(found, urls, name)
     return found
 
@@ -100,7 +121,7 @@ _OF_EACH = {"host", "port"}
 
 def _alike(found: list[Address], urls: str, name: str) -> list[Address]:
     """The sentinels, each with what the first URL says that says it."""
-    if not all(urlsplit(url.strip()).scheme == SENTINEL for url in urls.split(";") if url.strip()):
+    if not all(urlsplit(url.strip()).scheme in SENTINELS for url in urls.split(";") if url.strip()):
         raise ConfigurationError(f"{name}: sentinels and servers cannot be named together")
     said: dict[str, Any] = {}
     for address in reversed(found):
@@ -126,7 +147,7 @@ def _address(url: str, name: str) -> Address:
         raise ConfigurationError(f"{name}: the port of the URL with the host {parts.hostname!r} is none") from None
     address = Address(
         host=parts.hostname or "localhost",
-        port=port or (26379 if parts.scheme == SENTINEL else 6379),
+        port=port or (26379 if parts.scheme in SENTINELS else 6379),
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
         tls=SCHEMES[parts.scheme],
@@ -138,16 +159,22 @@ def _address(url: str, name: str) -> Address:
         address = address._replace(host="", port=0, path=path)
     elif path.strip("/"):
         address = address._replace(db=_database(address, path.strip("/")))
-    for option, value in parse_qsl(parts.query, keep_blank_values=True):
+    given = parse_qsl(parts.query, keep_blank_values=True)
+    for option, value in given:
         if option not in OPTIONS:
             raise UnknownOption(f"the options of {address}", option, OPTIONS)
-        if option in _OF_SENTINELS and parts.scheme != SENTINEL:
+        if option in _OF_SENTINELS and parts.scheme not in SENTINELS:
             raise ConfigurationError(f"{address}: {option} is for sentinel:// alone")
         address = _with_option(address, option, value)
+    encrypted = address.tls or address.sentinel.tls
+    for option, _ in given:
+        if option.startswith("ssl_") and not encrypted:
+            alone = "sentinels://, or sentinel_tls=true," if parts.scheme in SENTINELS else "rediss://"
+            raise ConfigurationError(f"{address}: {option} is for {alone} alone")
     return address
 
 
-_OF_SENTINELS = ("master_name", "sentinel_username", "sentinel_password")
+_OF_SENTINELS = ("master_name", "sentinel_username", "sentinel_password", "sentinel_tls")
 
 
 def _with_option(address: Address, name: str, value: str) -> Address:
@@ -167,8 +194,8 @@ def _with_option(address: Address, name: str, value: str) -> Address:
         return address._replace(sentinel_user=value)
     if name == "sentinel_password":
         return address._replace(sentinel_password=value)
-    if not address.tls:
-        raise ConfigurationError(f"{address}: {name} is for rediss:// alone")
+    if name == "sentinel_tls":
+        return address._replace(sentinel_tls=_yes_or_no(address, name, value))
     if name == "ssl_ca_certs":
         return address._replace(ca_certs=value)
     if name == "ssl_certfile":
@@ -192,6 +219,13 @@ def _seconds(address: Address, name: str, value: Any) -> float:
     if not 0 < seconds < 1e9:
         raise ConfigurationError(f"{address}: {name} is {value!r} and must be seconds, more than 0")
     return seconds
+
+
+def _yes_or_no(address: Address, name: str, value: str) -> bool:
+    known = _YES_AND_NO.get(value.lower())
+    if known is None:
+        raise ConfigurationError(f"{address}: {name} is {value!r} and must be true or false")
+    return known
 
 
 def _verified(address: Address, value: str) -> bool:

@@ -29,7 +29,7 @@ async def connect(addresses: Sequence[Address], patience: float) -> Connection:
 async def _connect(patience: float, address: Address) -> Connection:
     if not address.master:
         return await _open(address, patience, _log_in)
-    sentinel = await _open(address, patience, _log_in_at_sentinel)
+    sentinel = await _open(address.sentinel, patience, _log_in_at_sentinel)
     try:
         told = await sentinel.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", address.master)
     finally:
@@ -39,7 +39,7 @@ async def _connect(patience: float, address: Address) -> Connection:
     if told is None:
         raise StoreRefused(f"{address}: it watches nothing of the name {address.master!r} (master_name)")
     host, port = texts(told)
-    return await _open(address._replace(host=host, port=int(port), master=""), patience, _log_in)
+    return await _open(address.primary(host, int(port)), patience, _log_in)
 
 
 async def _open(address: Address, patience: float, log_in: Callable[[Connection], Awaitable[None]]) -> Connection:

@@ -9,6 +9,7 @@ import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from umbel import serial
@@ -22,6 +23,7 @@ from umbel.stores.amqp.link import Link
 from umbel.stores.loops import EnteredPerLoop, PerLoop
 from umbel.wire import results
 from umbel.wire.amqp import id_and_priority, pack_properties, read_properties
+from umbel.wire.amqp_fields import short_string
 from umbel.wire.marks import LIFE
 
 MOST = 100_000
@@ -101,22 +103,27 @@ class _Line:
                 self._starts.clear()
             start = frames.start_of_publish(channel.number, "", record.reply_to, mandatory=False)
             self._starts[record.reply_to] = start
-        content_type, encoding = results.content_of(record.payload)
-        head = pack_properties(
-            {
-                "content_type": content_type,
-                "content_encoding": encoding,
-                "headers": {LIFE: record.life} if record.life else {},
-                "delivery_mode": 1,
-                "priority": 0,
-                "correlation_id": record.id,
-            }
+        return Parcel(
+            start, _head(*results.content_of(record.payload), record.life) + short_string(record.id), record.payload
         )
-        return Parcel(start, head, record.payload)
 
     async def close(self) -> None:
         """End the connection."""
         await self.link.close()
+
+
+@lru_cache(maxsize=100)
+def _head(content_type: str, encoding: str, life: int) -> bytes:
+    """The properties of a reply up to its correlation id, which is the last of them."""
+    properties = {
+        "content_type": content_type,
+        "content_encoding": encoding,
+        "headers": {LIFE: life} if life else {},
+        "delivery_mode": 1,
+        "priority": 0,
+        "correlation_id": "",
+    }
+    return pack_properties(properties).removesuffix(short_string(""))
 
 
 class RpcBackend(EnteredPerLoop[_Line]):

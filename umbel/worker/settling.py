@@ -38,6 +38,7 @@ class Settling:
         self._broker = broker
         self._consumer = consumer
         self._backend = backend
+        self._marks = backend if isinstance(backend, Marks) else None
         self._clock = clock
         self.whole = backend is None or (isinstance(consumer, KeepsRecords) and consumer.keeps(backend))
         """Whether a settlement and its record are one step."""
@@ -160,38 +161,47 @@ class Settling:
         if not self.whole:
             # two servers: follow-ups, then records, then the verdict, so that a crash repeats and never loses
             await self._condemn(settlements)
-            follow_ups = [pair for settlement in settlements for pair in settlement.follow_ups]
-            if follow_ups:
-                try:
-                    await self._send(follow_ups)
-                except StoreError as error:
-                    if _may_have_left(error):
-                        batch[:] = [
-                            each._replace(follow_ups=again(each.follow_ups)) if isinstance(each, Settlement) else each
-                            for each in batch
-                        ]
-                    raise
+            await self._send_follow_ups(batch, settlements)
             records += [settlement.record for settlement in settlements if settlement.record is not None]
-            settlements = [Settlement(each.delivery, each.verdict, (), each.record) for each in settlements]
-            batch[:] = [*(entry for entry in batch if isinstance(entry, SealedRecord)), *settlements]
+            settlements = [Settlement(each.delivery, each.verdict) for each in settlements]
         if records and self._backend is not None:
             await self._backend.store(records)
         if not self.whole:
-            batch[:] = settlements = [Settlement(each.delivery, each.verdict) for each in settlements]
+            batch[:] = settlements
         if settlements:
             await self._consumer.settle(settlements)
 
+    async def _send_follow_ups(self, batch: list[Settlement | SealedRecord], settlements: list[Settlement]) -> None:
+        """Leaves them out of ``batch``, or has them in it as what may have left."""
+        follow_ups = [pair for settlement in settlements for pair in settlement.follow_ups]
+        if not follow_ups:
+            return
+        try:
+            await self._send(follow_ups)
+        except StoreError as error:
+            if _may_have_left(error):
+                _change_follow_ups(batch, again)
+            raise
+        _change_follow_ups(batch, lambda sent: [])
+
     async def _condemn(self, settlements: Sequence[Settlement]) -> None:
         """Say which messages are to be buried: whoever gets one whose end is recorded, after a crash, buries it."""
-        if isinstance(self._backend, Marks):
-            expires = self._clock.now() + KEPT
-            marks = [
-                Mark(condemned(each.record), each.verdict.reason or "", expires)
-                for each in settlements
-                if each.record is not None and each.verdict.kind == "dead"
-            ]
-            if marks:
-                await self._backend.put_marks(marks)
+        if self._marks is None:
+            return
+        expires = self._clock.now() + KEPT
+        marks = [
+            Mark(condemned(each.record), each.verdict.reason or "", expires)
+            for each in settlements
+            if each.record is not None and each.verdict.kind == "dead"
+        ]
+        if marks:
+            await self._marks.put_marks(marks)
+
+
+def _change_follow_ups(batch: list[Settlement | SealedRecord], change: Callable[[Sequence[Pair]], list[Pair]]) -> None:
+    batch[:] = [
+        each._replace(follow_ups=change(each.follow_ups)) if isinstance(each, Settlement) else each for each in batch
+    ]
 
 
 def _may_have_left(error: StoreError) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ def test_that_fails(): assert False
 WHOLE_FILE = 'import pytest\npytest.skip("no sun", allow_module_level=True)\n'
 
 
-def session(folder: Path, expected: str, files: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def session(folder: Path, expected: str, files: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     """Run pytest on these files in a process of its own, with a ledger that expects these skips."""
     conftest = (
         "from pathlib import Path\nfrom tests.ledger import Ledger, expected_skips\n"
@@ -35,8 +36,19 @@ def session(folder: Path, expected: str, files: dict[str, str]) -> subprocess.Co
     for name, text in {"conftest.py": conftest, "expected.txt": expected, "pytest.ini": "[pytest]\n", **files}.items():
         (folder / name).write_text(text)
     # "-m pytest" puts the current folder on the path, which has the tests' own modules; the rest comes from the folder.
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", str(folder / "pytest.ini"), str(folder)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        str(folder / "pytest.ini"),
+        str(folder),
+        *words,
+    ]
+    alone = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return subprocess.run(command, env=alone, capture_output=True, text=True, check=False)
 
 
 def test_a_skip_that_nobody_expected_fails_the_session(tmp_path: Path) -> None:
@@ -96,3 +108,12 @@ def test_the_last_words_name_what_failed(tmp_path: Path) -> None:
         "  python -m pytest \\\n  'test_bad.py::test_it[a b]' \\\n  test_broken.py::test_with_it\n"
     )
     assert "to run" not in session(tmp_path, "", {"test_bad.py": "def test_it(): pass\n", "test_broken.py": ""}).stdout
+
+
+def test_several_processes_have_one_account(tmp_path: Path) -> None:
+    done = session(tmp_path, "", {"test_it.py": TESTS, "test_whole.py": WHOLE_FILE}, "-p", "xdist", "-n", "2")
+    assert done.returncode == 1
+    assert "test_it.py::test_that_needs_a_moon: Skipped: no moon" in done.stdout
+    assert "test_whole.py: Skipped: no sun" in done.stdout
+    done = session(tmp_path, "", {"test_it.py": "def test_it(): assert False\n"}, "-p", "xdist", "-n", "2")
+    assert done.stdout.endswith("  python -m pytest \\\n  test_it.py::test_it\n")

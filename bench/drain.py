@@ -6,7 +6,7 @@ from functools import partial
 
 from bench.contestants import answer
 from bench.harness import Answer, Bar, Bench, Figures, column
-from bench.peers import CELERY, OTHERS, PEERS, RAW
+from bench.peers import CELERY, OTHERS, RAW
 
 BARS = {
     "sqlite": ([Bar("≥", 1.2, "Huey")], [Bar("≥", 1.2, "Huey")]),
@@ -43,7 +43,7 @@ def ask(bench: Bench) -> list[Answer]:
             f"drain, {which}",
             {
                 name: partial(measure, bench, module, results=results, count=count)
-                for name, module in PEERS[bench.broker].items()
+                for name, module in bench.peers().items()
                 if name not in left_out
             },
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from bench.contestants import Contestant
+from bench.peers import PEERS
 from bench.processes import cpu_of
 from tools.rabbitmq import RabbitMQ
 from tools.redis_server import RedisServer
@@ -43,7 +44,8 @@ def ratios(one: Sequence[float], other: Sequence[float]) -> list[float]:
 class Bar(NamedTuple):
     """What must be reached: at least or at most ``limit``, times the figure of ``against`` where that is given.
 
-    ``best_of`` are the contestants whose best one is meant by ``against``; without, it is the one of that name.
+    ``best_of`` are the contestants whose best one is meant by ``against``, as far as they were measured; without, it is
+    the one of that name.
     """
 
     sign: Literal["≥", "≤"]
@@ -60,7 +62,7 @@ class Bar(NamedTuple):
         own = next(iter(values.values()))
         if self.against is None:
             return spread(own)
-        others = [values[name] for name in self.best_of or (self.against,)]
+        others = [values[name] for name in self.best_of or (self.against,) if name in values]
         best = max if self.sign == "≥" else min
         return spread(ratios(own, [best(round) for round in zip(*others, strict=True)]))
 
@@ -102,6 +104,16 @@ class Bench:
     broker: str = "sqlite"
     server: RabbitMQ | RedisServer | None = None
     """What the peers of that broker need to run."""
+
+    def peers(self) -> dict[str, str]:
+        """The modules of all who are on this broker, by name; of variants of one a quick try has the first."""
+        known = PEERS[self.broker]
+        if not self.quick:
+            return known
+        first: dict[str, str] = {}
+        for name, module in known.items():
+            first.setdefault(module.partition(":")[0], name)
+        return {name: known[name] for name in first.values()}
 
     def at_home(
         self, module: str, *, results: bool = True, pause: float = 0.005, spin: float = 0.0

@@ -6,7 +6,7 @@ from functools import partial
 
 from bench.contestants import answer
 from bench.harness import Answer, Bench, Figures, column
-from bench.peers import PEERS, RAW
+from bench.peers import RAW
 
 SPIN = 0.005
 """Seconds of CPU time that each task takes."""
@@ -17,7 +17,7 @@ RUNNERS = 2
 def ask(bench: Bench) -> list[Answer]:
     """The rate, as a share of what nobody can exceed: two tasks in each ``SPIN``."""
     count = bench.much(1_000, 100)
-    peers = {name: module for name, module in PEERS[bench.broker].items() if name != RAW}
+    peers = {name: module for name, module in bench.peers().items() if name != RAW}
     runs = bench.in_turns("spinning", {name: partial(measure, bench, module, count) for name, module in peers.items()})
     return [
         Answer(question="spinning, share of the ideal", unit="%", values=column(runs, "share")),

@@ -42,7 +42,7 @@ def test_a_ratio_is_judged_by_the_median_of_the_rounds_and_not_by_the_ratio_of_m
 def test_a_bar_may_be_held_against_the_best_of_several() -> None:
     values = {"umbel": [30.0, 30.0], "fast": [10.0, 5.0], "slow": [5.0, 15.0], "raw": [40.0, 40.0]}
     most = Bar("≥", 2, "the fastest", ("fast", "slow"))
-    least = Bar("≤", 2, "the least", ("fast", "slow"))
+    least = Bar("≤", 2, "the least", ("fast", "slow", "not measured this time"))
     assert most.judged(values) == Spread(2.5, 2, 3)
     assert least.judged(values) == Spread(6, 6, 6)
 

@@ -75,7 +75,7 @@ def test_every_question_can_be_asked_on_rabbitmq(
     report = json.loads(file.read_text())
     asked = {answer["question"]: answer["values"] for answer in report["answers"]}
     assert report["broker"] == "rabbitmq"
-    assert {"umbel", "Celery, prefetch 1", "Dramatiq", "Taskiq", "raw frames"} <= set(asked["drain, results off"])
+    assert {"umbel", "Celery, prefetch 64", "Dramatiq", "Taskiq", "raw frames"} <= set(asked["drain, results off"])
     assert {"CPU of the server, results on", "send in 100 coroutines", "round trip, p50", "CPU, idle"} <= set(asked)
     assert list(tmp_path.iterdir()) == [file]
 

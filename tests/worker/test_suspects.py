@@ -4,17 +4,28 @@ import asyncio
 import signal
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import cast
 
 import pytest
 
 from tests.worker.process import EVERYWHERE, Shop, Worker, wait_until
+from umbel import Umbel
 from umbel.brokers.memory import MemoryBroker
 from umbel.clock import SystemClock
 from umbel.errors import StoreError, WorkerLostError
-from umbel.model import Delivery, Envelope
-from umbel.ports import Mark
+from umbel.model import ACK, Delivery, Envelope, Route, Settlement
+from umbel.ports import Consumer, Mark
+from umbel.testing.conformance.harness import listening, until
+from umbel.worker.board import Board
 from umbel.worker.counts import PREFIX, MarkedCounts
-from umbel.worker.holding import Held
+from umbel.worker.epitaphs import Epitaphs
+from umbel.worker.fleet import Fleet
+from umbel.worker.holding import Held, Holding
+from umbel.worker.pace import Pace
+from umbel.worker.runners import Link, Runner
+from umbel.worker.settler import Report
+from umbel.worker.settling import Settling
 from umbel.worker.suspects import Suspects
 
 pytestmark = pytest.mark.brokers(*EVERYWHERE)
@@ -180,3 +191,75 @@ async def test_one_that_is_revoked_while_its_start_is_counted_is_not_started() -
     await runners.got_one.wait()
     assert [held.delivery.envelope.id for held in runners.given] == ["b"]
     service.cancel()
+
+
+class Gate:
+    """A consumer at whose store every settlement waits until the gate is open."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+        self.reached, self.open = asyncio.Event(), asyncio.Event()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._consumer, name)
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        self.reached.set()
+        await self.open.wait()
+        await self._consumer.settle(settlements)
+
+
+class Given:
+    """The way to a runner, which only notes what it was given."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.numbers: list[int] = []
+
+    def run(self, jobs: Sequence[tuple[int, Delivery]]) -> None:
+        self.numbers += [number for number, _ in jobs]
+        self.ids += [delivery.envelope.id for _, delivery in jobs]
+
+    async def has(self, *ids: str) -> bool:
+        return self.ids == [*ids]
+
+
+@pytest.mark.anyio
+async def test_the_next_one_does_not_start_before_the_end_of_the_last_one_is_durable() -> None:
+    """It may take the worker down, and the innocent before it would have been started once more for nothing."""
+    broker = MemoryBroker(f"memory://{uuid.uuid4().hex}")
+    async with broker:
+        await broker.publish([(Route("queue"), Envelope("plain", task_id, b"", b"")) for task_id in "ab"])
+        await broker.put_marks([Mark(PREFIX + task_id, "1", SystemClock().now() + 60) for task_id in "ab"])
+        async with listening(await broker.consume(["queue"], 2)) as ear:
+            gate, link = Gate(ear.consumer), Given()
+            settling = Settling(broker, cast(Consumer, gate), None, SystemClock())
+            fleet = Fleet(
+                Umbel("t", broker="memory://", set_as_current=False),
+                Holding(),
+                settling,
+                cast(Epitaphs, None),
+                Pace(None),
+                lambda runner: None,
+            )
+            fleet.suspects = suspects = Suspects(MarkedCounts(broker, SystemClock()), fleet, 3)
+            runners = [Runner(number, 0, cast(Link, link), Board.make(), "") for number in (1, 2)]
+            for runner in runners:
+                runner.ready = True
+                fleet.add(runner)
+            services = [asyncio.create_task(each.run()) for each in (settling, suspects)]
+            suspects.take(await ear.hears(2))
+            await until(partial(link.has, "a"))
+            (busy,) = [runner for runner in runners if runner.assigned]
+            fleet.receive(busy, "done", [Report(link.numbers[0], ACK)])
+            await gate.reached.wait()
+            for _ in range(100):  # whoever could start now would
+                await asyncio.sleep(0)
+            assert link.ids == ["a"]
+            gate.open.set()
+            await until(partial(link.has, "a", "b"))
+            assert await broker.get_marks([PREFIX + "a", PREFIX + "b"]) == {PREFIX + "b": "2"}
+            for service in services:
+                service.cancel()
+            for runner in runners:
+                runner.board.close()

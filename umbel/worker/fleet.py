@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from umbel.app import Umbel
@@ -280,6 +281,7 @@ class Fleet:
     def _reported(self, runner: Runner, reports: Sequence[Report]) -> None:
         seconds = 0.0
         settlements = []
+        suspects: dict[str, bool] = {}
         for report in reports:
             seconds += report.runtime
             if report.note is not None:
@@ -290,7 +292,7 @@ class Fleet:
             if self.limits.any:
                 self.limits.ended(runner.number, report.number)
             if held.suspect:
-                self._suspect_ended(held, again=held.certificate is not None and report.verdict == REQUEUE)
+                suspects[held.delivery.envelope.id] = held.certificate is not None and report.verdict == REQUEUE
             then = None
             if report.joined and self.bodies is not None:
                 then = self.bodies.leaving(held.delivery.queue, report.joined)
@@ -308,12 +310,11 @@ class Fleet:
             self.retire(runner)
         if runner.doomed:
             self._endings.reported(runner)
-        self._settling.settle(settlements)
+        self._settling.settle(settlements, self._ended(suspects))
         self._pace.learn(seconds, len(reports))
 
-    def _suspect_ended(self, held: Held, *, again: bool = False) -> None:
-        if held.suspect and self.suspects is not None:
-            self.suspects.ended(held.delivery.envelope.id, again=again)
+    def _ended(self, suspects: Mapping[str, bool]) -> Callable[[], None] | None:
+        return partial(self.suspects.ended, suspects) if suspects and self.suspects is not None else None
 
     def _acknowledge(self, runner: Runner, number: int) -> None:
         held = runner.assigned.get(number)
@@ -392,7 +393,8 @@ class Fleet:
         for held in [held for held in victims if held.certified >= TRIES]:
             victims.remove(held)
             self._epitaphs.write(held)
-            self._suspect_ended(held)
+            if held.suspect:
+                self._settling.settle([], self._ended({held.delivery.envelope.id: False}))
         self._holding.put_back([*victims, *others])
         self._on_lost(runner)
         self._freed()

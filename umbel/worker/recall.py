@@ -74,7 +74,7 @@ class Recall:
                 kept.append(held)
                 continue
             if held.suspect and self.suspects is not None:
-                self.suspects.ended(held.delivery.envelope.id, again=True)
+                self.suspects.ended({held.delivery.envelope.id: True})
             returned.append(held.delivery)
         self._holding.take(kept)
         self._settling.settle([Settlement(delivery, RETURN) for delivery in returned])

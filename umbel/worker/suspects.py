@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from umbel.errors import StoreError
@@ -74,13 +74,18 @@ class Suspects:
         self.waiting.extend(deliveries)
         self._wake.set()
 
-    def ended(self, task_id: str, *, again: bool = False) -> None:
-        """A delivery has come to its verdict; only suspects matter here. ``again``: its start keeps its count."""
-        if self._running.pop(task_id, None) is not None:
-            self._known.pop(task_id, None)
-            if not again:
-                self._ended.append(task_id)
-            self._wake.set()
+    def ended(self, again: Mapping[str, bool]) -> None:
+        """Deliveries of these ids have come to their verdicts; True where the start keeps its count.
+
+        Told when that is durable: the next one may take the worker down, and what has ended would come back with one
+        start more.
+        """
+        for task_id, counted in again.items():
+            if self._running.pop(task_id, None) is not None:
+                self._known.pop(task_id, None)
+                if not counted:
+                    self._ended.append(task_id)
+                self._wake.set()
 
     async def forgive(self, task_ids: Iterable[str]) -> None:
         """These were stopped with the worker, in order: their last start does not count."""

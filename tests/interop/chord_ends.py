@@ -20,6 +20,18 @@ _RESULTS = (
     "umbel.progress.*",
 )
 
+_FOR_EVER = """
+local found = {}
+for _, pattern in ipairs(ARGV) do
+    for _, key in ipairs(redis.call('KEYS', pattern)) do
+        if redis.call('TTL', key) == -1 then
+            found[#found + 1] = key
+        end
+    end
+end
+return found
+"""
+
 
 class ChordEnds(Ends):
     """Both ends, with the tasks of chords."""
@@ -49,5 +61,4 @@ class ChordEnds(Ends):
         return [key for key in self._for_ever() if key not in self._others]
 
     def _for_ever(self) -> list[str]:
-        keys = [key for pattern in _RESULTS for key in self.redis.command("KEYS", pattern).split()]
-        return [key for key in keys if self.redis.command("TTL", key) == "-1"]
+        return self.redis.command("EVAL", _FOR_EVER, "0", *_RESULTS).split()

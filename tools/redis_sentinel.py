@@ -69,13 +69,17 @@ class Watched:
         )
 
     def start(self) -> None:
-        """Start all and return when a failover would work."""
-        self.primary.start()
-        self.replica.start()
-        for sentinel in self.sentinels:
-            sentinel.start()
-        self._wait(lambda: "slave0:" in self.primary.command("INFO", "replication"))
-        self._wait(lambda: all(map(self._ready, self.sentinels)))
+        """Start all and return when a failover would work; raises ``RuntimeError`` when it never would."""
+        try:
+            self.primary.start()
+            self.replica.start()
+            for sentinel in self.sentinels:
+                sentinel.start()
+            self._wait(lambda: "slave0:" in self.primary.command("INFO", "replication"))
+            self._wait(lambda: all(map(self._ready, self.sentinels)))
+        except BaseException:
+            self.close()
+            raise
 
     def primary_port(self) -> int:
         """Which server the first sentinel that answers names."""
@@ -115,12 +119,12 @@ class Watched:
         """Return when the replica has what the primary has."""
         self._wait(lambda: self.primary.command("WAIT", "1", "100") == "1")
 
-    @staticmethod
-    def _wait(condition: Callable[[], object]) -> None:
+    def _wait(self, condition: Callable[[], object]) -> None:
         deadline = time.monotonic() + PATIENCE
         while not condition():
             if time.monotonic() > deadline:
-                raise RuntimeError("the sentinels do not agree")
+                told = [self._ask(sentinel, "SENTINEL", "master", NAME).split("\n") for sentinel in self.sentinels]
+                raise RuntimeError(f"the sentinels do not agree: {told}")
             time.sleep(0.02)
 
     def close(self) -> None:

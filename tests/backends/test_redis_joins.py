@@ -71,6 +71,16 @@ async def test_everything_that_a_joined_group_leaves_expires(backend: RedisBacke
         assert 3590 < await link.ask("TTL", f"{prefix}_{key}") <= 3600
 
 
+async def test_the_last_part_to_end_says_how_long_the_ends_are_kept(
+    backend: RedisBackend, link: Link, prefix: str
+) -> None:
+    await backend.expect({"g": 3}, None)
+    await backend.join(part("g", 0))
+    assert 3590 < await link.ask("TTL", f"{prefix}_celery-taskset-meta-g.j") <= 3600
+    await backend.join(part("g", 1)._replace(expires=None))
+    assert [await link.ask("TTL", f"{prefix}_celery-taskset-meta-g.{end}") for end in "js"] == [-1, -1]
+
+
 async def test_what_has_expired_leaves_its_desk(backend: RedisBackend, link: Link, prefix: str) -> None:
     await backend.expect({"g": 1}, time.time() + 3600)
     await backend.join(part("g", 0, link=b"0", desk="desk"))

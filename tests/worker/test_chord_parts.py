@@ -40,7 +40,7 @@ def app(redis: RedisServer) -> Umbel:
     """Messages in memory, results on Redis, the keys its own."""
     name = uuid.uuid4().hex
     app = Umbel(
-        "parts",
+        name,
         broker=f"memory://{name}",
         backend=f"{redis.url}?global_keyprefix={name}",
         set_as_current=False,
@@ -189,6 +189,18 @@ class TestWhatTheNodeSettles:
         assert await bench.store.given(bench.group) is None
         assert await bench.succeeds(0) is None
         assert await bench.succeeds(1) is not None
+
+    @pytest.mark.parametrize("expires", [None, 60.0])
+    async def test_what_is_counted_for_nobody_expires(
+        self, bench: Bench, redis: RedisServer, expires: float | None
+    ) -> None:
+        """Its head tells of a group, and not that it has no body."""
+        bench.app.conf.result_expires = expires
+        bench.epitaphs = Epitaphs(bench.app, "here", bench.settling)
+        message = replace(bench.part(0, links=Links()), group="plain")
+        await bench.write(bench.delivery(message), Certificate(LOST, "why"), TRIES)
+        (key,) = redis.command("KEYS", f"{bench.app.main}*meta-plain*").split()
+        assert 0 < int(redis.command("TTL", key)) <= (expires or 86400)
 
     async def test_a_body_that_takes_every_process_down_fails(self, bench: Bench) -> None:
         """And is tried no more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
@@ -99,6 +100,23 @@ def test_the_body_outlives_the_worker_that_had_acknowledged_the_last_part(shop: 
     assert (shop.count("start early"), shop.count("gathered")) == (2, 1)
     assert "was not sent by whoever joined it" in other.text()
     wait_until(lambda: not at_desk(shop), "the store knows that the body is sent")
+
+
+@pytest.mark.brokers("redis")
+def test_the_body_hears_of_a_part_that_was_cut_off_with_its_worker(shop: Shop) -> None:
+    module = shop.folder / "shop.py"
+    module.write_text(module.read_text() + CHORDS)
+    worker = shop.worker("-c", "2", "--grace", "0.2")
+    body, (_, cut) = send_chord(shop, ("early", 1), ("hold_early", "a"))
+    shop.wait_for_note("start early")
+    shop.wait_for_note("start a")
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 1
+    shop.worker("-c", "1")
+    with pytest.raises(Exception, match=f"Dependency {cut} raised WorkerLostError.*acks_late is off"):
+        shop.get(body)
+    shop.wait_for_note(f"hears {body.id}")
+    assert (shop.count("hears"), shop.count("gathered")) == (1, 0)
 
 
 @pytest.mark.brokers("redis")

@@ -25,6 +25,10 @@ T = TypeVar("T")
 CLAIM = 30.0
 """Seconds for which whoever joins a chord is believed to be about to send its body."""
 
+KEPT = 86400.0
+"""Seconds for which the end of what cannot be read is kept, at the least: no chord may wait for its group, and nobody
+else look after it."""
+
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0
 
 
@@ -106,13 +110,15 @@ class Joining:
         return Part(group, message.id, payload, whose, place, self._until(), link, claim=CLAIM)
 
     def unread_part_of(self, envelope: Envelope, error: Exception) -> Part | None:
-        """The end of a part that has failed and cannot be read; None for what is in no group."""
+        """The end of a part that has failed and cannot be read; None for what is in no group. It expires even where
+        nothing else does, until another part of the group ends."""
         known = membership(envelope)
         if known is None:
             return None
         id, group, place = known
         payload, whose = seal_member(id, State.FAILURE, error, self._serializer)
-        return Part(group, id, payload, whose, place, self._until())
+        expires = self._until() or self._app.clock.now() + KEPT
+        return Part(group, id, payload, whose, place, expires)
 
     def _ends(self, message: Message, joined: Joined) -> Ends:
         accept = self._app.result_content

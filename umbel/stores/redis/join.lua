@@ -11,6 +11,8 @@ local link, group, claim = ARGV[7], ARGV[8], ARGV[9]
 local function last(key)
     if lasting > 0 then
         redis.call('PEXPIRE', key, lasting)
+    else
+        redis.call('PERSIST', key)
     end
 end
 

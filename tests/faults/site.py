@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
@@ -132,14 +133,22 @@ class Supervisor:
 class Killer:
     """Kills parts of a worker, each time that the tasks have noted so many more runs. ``chance`` decides what and when.
 
-    ``kinds`` are names of methods.
+    ``kinds`` are names of methods; with ``most`` kills in the ledger it is enough.
     """
 
-    def __init__(self, ledger: Ledger, supervisor: Supervisor, chance: random.Random, kinds: Collection[str]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        supervisor: Supervisor,
+        chance: random.Random,
+        kinds: Collection[str],
+        most: float = math.inf,
+    ) -> None:
         self._ledger = ledger
         self._supervisor = supervisor
         self._chance = chance
         self._kinds = sorted(kinds)
+        self._most = most
         self._next = self._gap()
         self._killed_at: tuple[float, int] | None = None
         self.kills: list[str] = []
@@ -151,7 +160,8 @@ class Killer:
         """Kill if it is time to."""
         lines = self._ledger.diary.read()
         self._time(lines)
-        if lines < self._next or self._supervisor.worker.process.poll() is not None:
+        enough = self._ledger.killed >= self._most
+        if enough or lines < self._next or self._supervisor.worker.process.poll() is not None:
             return
         kind = self._chance.choice(self._kinds)
         tree = tree_of(self._supervisor.worker)

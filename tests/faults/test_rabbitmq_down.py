@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.faults import scenarios
 from tests.faults.abroad import Abroad
-from tests.faults.checker import Account, Ledger
-from tests.faults.mill import KINDS
+from tests.faults.scenarios import RECORDED, Enter
 from tests.faults.site import until
 from tools.rabbitmq import RabbitMQ
 from umbel.errors import PublishError
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
-
-STEADY = tuple(name for name in KINDS if name not in ("ignores", "refuses", "returns"))
-
-Enter = Callable[[Account], None]
 
 
 @pytest.fixture
@@ -39,52 +33,14 @@ def site(tmp_path: Path, server: RabbitMQ) -> Iterator[Abroad]:
     made.close()
 
 
-def sending(ledger: Ledger, site: Abroad, over: threading.Event) -> threading.Thread:
-    """A thread that sends one call after the other until it is over."""
-
-    def work() -> None:
-        while not over.is_set():
-            ledger.send(site.app, "plain")
-            time.sleep(0.01)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    return thread
-
-
-def done(ledger: Ledger, site: Abroad) -> Callable[[], bool]:
-    def look() -> bool:
-        ledger.look()
-        return not ledger.open() and not site.left()
-
-    return look
-
-
 def test_a_server_that_is_killed_under_load_loses_nothing_that_was_accepted(
     site: Abroad, server: RabbitMQ, enter: Enter
 ) -> None:
     site.app.conf.broker_publish_timeout = 1.0
     ledger = site.ledger("RabbitMQ, server killed")
-    ledger.send_mixed(site.app, 41, 100, STEADY)
     site.witness()
-    worker = site.worker("-c", "2")
-    over = threading.Event()
-    sender = sending(ledger, site, over)
-    for _ in range(2):
-        lines = ledger.diary.read()
-        until(lambda lines=lines: ledger.diary.read() > lines + 20, what=ledger.account)  # type: ignore[misc]
-        server.kill()
-        server.start()
-        back, lines = time.monotonic(), ledger.diary.read()
-        until(lambda lines=lines: ledger.diary.read() > lines, what=worker.text)  # type: ignore[misc]
-        ledger.recovered = max(ledger.recovered or 0.0, time.monotonic() - back)
-    over.set()
-    sender.join()
-    until(done(ledger, site), what=lambda: (ledger.account(), worker.text()[-3000:]))
-    enter(ledger.account(2))
-    ledger.check()
+    scenarios.kill_a_server(site, ledger, enter, server, 2, RECORDED)
     assert site.written_twice() == []
-    assert worker.process.poll() is None
 
 
 def test_a_server_without_memory_is_waited_for_and_takes_acknowledgements(
@@ -103,11 +59,8 @@ def test_a_server_without_memory_is_waited_for_and_takes_acknowledgements(
     assert [site.get(result) for result in held] == [None, None]
     until(lambda: unsettled(server, site.queue) <= 1, what=worker.text)  # the one that was on its way may have come
     server.control("set_vm_memory_high_watermark", "0.9")
-    ledger.send_mixed(site.app, 42, 50, STEADY)
-    until(done(ledger, site), what=ledger.account)
-    enter(ledger.account(1))
-    ledger.check()
-    assert worker.process.poll() is None
+    ledger.send_mixed(site.app, 42, 50, RECORDED)
+    scenarios.done(ledger, site, worker, enter, 1)
 
 
 def stops_publishers(server: RabbitMQ) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -10,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import scenarios
 from tests.faults.abroad import Abroad
-from tests.faults.checker import Account
-from tests.faults.site import Killer, Supervisor, until
-from tests.faults.test_kills import GOOD, HOWS, KILLS, LATE, PATIENT, ended, enough
+from tests.faults.scenarios import Enter
+from tests.faults.site import Supervisor, until
 from tools.rabbitmq import RabbitMQ
 from umbel.call import NO_OPTIONS
 from umbel.errors import WorkerLostError
@@ -23,8 +22,6 @@ pytestmark = [pytest.mark.server, pytest.mark.slow]
 TASKS = 150
 MOST = 8
 """Kills: after each, what comes again is looked up for two seconds."""
-
-Enter = Callable[[Account], None]
 
 
 @pytest.fixture
@@ -44,53 +41,19 @@ def make_site(tmp_path: Path, rabbitmq: RabbitMQ) -> Iterator[Callable[..., Abro
 def test_nothing_is_lost_however_a_worker_is_killed(seed: int, make_site: Callable[..., Abroad], enter: Enter) -> None:
     site = make_site()
     ledger = site.ledger(f"RabbitMQ, kills, seed {seed}")
-    ledger.send_mixed(site.app, seed, TASKS)
-    site.witness()
-    supervisor = Supervisor(site, "-c", "2", *PATIENT)
-    killer = Killer(ledger, supervisor, random.Random(seed), HOWS)
-
-    def kill() -> None:
-        if ledger.killed < MOST:
-            killer.look()
-
-    until(ended(ledger, site, KILLS), supervisor.look, kill, enough(ledger, site), what=ledger.account)
-    enter(ledger.account())
-    ledger.check(may_repeat=LATE)
-    assert site.written_twice() == []
+    scenarios.kill_a_worker(site, ledger, enter, seed, TASKS, MOST)
 
 
 def test_without_a_kill_everything_is_run_exactly_once(make_site: Callable[..., Abroad], enter: Enter) -> None:
     site = make_site()
-    ledger = site.ledger("RabbitMQ, no kills")
-    ledger.send_mixed(site.app, 78, TASKS)
-    site.witness()
-    site.worker("-c", "2")
-    until(ended(ledger, site), what=ledger.account)
-    enter(ledger.account())
-    ledger.check()
-    assert site.written_twice() == []
+    scenarios.disturb_nothing(site, site.ledger("RabbitMQ, no kills"), enter, TASKS)
 
 
 def test_poison_that_kills_the_whole_worker_is_bounded_and_its_neighbours_live(
     make_site: Callable[..., Abroad], enter: Enter
 ) -> None:
     site = make_site()
-    ledger = site.ledger("RabbitMQ, poison, worker")
-    ledger.send_mixed(site.app, 80, 25, GOOD)
-    poison = site.app.send_task("poison.worker")
-    ledger.send_mixed(site.app, 81, 25, GOOD)
-    site.witness()
-    supervisor = Supervisor(site, "-c", "2", "--set", "worker_prefetch_multiplier=60")
-    until(lambda: poison.ready() and ended(ledger, site)(), supervisor.look, what=ledger.account)
-    ledger.killed = supervisor.restarts
-    enter(ledger.account())
-    with pytest.raises(WorkerLostError, match="3 starts ended without a verdict"):
-        site.get(poison)
-    assert site.count(f"poison {poison.id}") == 3
-    until(lambda: poison.id in site.dead(), what=site.diary)  # which follows the record
-    ledger.check(may_repeat=GOOD)
-    assert site.written_twice() == []
-    assert site.get(site.app.send_task("poison.answer")) == 42
+    scenarios.poison_a_worker(site, site.ledger("RabbitMQ, poison, worker"), enter)
 
 
 @pytest.mark.parametrize("pool", ["processes", "threads"])

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import random
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.checker import Account
+from tests.faults import scenarios
 from tests.faults.on_redis import Beside
-from tests.faults.site import Killer, Supervisor, until
-from tests.faults.test_kills import HOWS, KILLS, LATE, PATIENT, ended, enough
+from tests.faults.scenarios import Enter
 from tools.rabbitmq import RabbitMQ
 from tools.redis_server import RedisServer
 
@@ -22,8 +18,6 @@ pytestmark = [pytest.mark.server, pytest.mark.slow]
 TASKS = 100
 MOST = 6
 """Kills: after each, what comes again is looked up for two seconds."""
-
-Enter = Callable[[Account], None]
 
 
 @pytest.fixture
@@ -46,30 +40,11 @@ def site(tmp_path: Path, rabbitmq: RabbitMQ, results: RedisServer) -> Iterator[B
 @pytest.mark.parametrize("seed", range(2))
 def test_nothing_is_lost_however_a_worker_is_killed(seed: int, site: Beside, enter: Enter) -> None:
     ledger = site.ledger(f"RabbitMQ, results on Redis, kills, seed {seed}")
-    ledger.send_mixed(site.app, seed, TASKS)
-    site.witness()
-    supervisor = Supervisor(site, "-c", "2", *PATIENT)
-    killer = Killer(ledger, supervisor, random.Random(seed), HOWS)
-
-    def kill() -> None:
-        if ledger.killed < MOST:
-            killer.look()
-
-    until(ended(ledger, site, KILLS), supervisor.look, kill, enough(ledger, site), what=ledger.account)
-    enter(ledger.account())
-    ledger.check(may_repeat=LATE)
-    assert site.written_twice() == []
+    scenarios.kill_a_worker(site, ledger, enter, seed, TASKS, MOST)
 
 
 def test_without_a_kill_everything_is_run_exactly_once(site: Beside, enter: Enter) -> None:
-    ledger = site.ledger("RabbitMQ, results on Redis, no kills")
-    ledger.send_mixed(site.app, 78, TASKS)
-    site.witness()
-    site.worker("-c", "2")
-    until(ended(ledger, site), what=ledger.account)
-    enter(ledger.account())
-    ledger.check()
-    assert site.written_twice() == []
+    scenarios.disturb_nothing(site, site.ledger("RabbitMQ, results on Redis, no kills"), enter, TASKS)
 
 
 def test_results_that_their_server_cannot_take_are_kept_until_it_is_back(
@@ -77,30 +52,5 @@ def test_results_that_their_server_cannot_take_are_kept_until_it_is_back(
 ) -> None:
     """It is killed while tasks run, time and again; no message is settled before its result is there."""
     ledger = site.ledger("RabbitMQ, results on Redis, which is killed")
-    ledger.send_mixed(site.app, 41, TASKS)
-    worker = site.worker("-c", "2")
-    over = threading.Event()
-
-    def send() -> None:
-        while not over.is_set():
-            ledger.send(site.app, "plain")
-            over.wait(0.01)
-
-    sender = threading.Thread(target=send)
-    sender.start()
-    for _ in range(3):
-        lines = ledger.diary.read()
-        until(lambda lines=lines: ledger.diary.read() > lines + 20, what=ledger.account)  # type: ignore[misc]
-        results.kill()
-        time.sleep(0.3)  # for the worker to find it gone
-        results.start()
-        back, lines = time.monotonic(), ledger.diary.read()
-        until(lambda lines=lines: ledger.diary.read() > lines, what=worker.text)  # type: ignore[misc]
-        ledger.recovered = max(ledger.recovered or 0.0, time.monotonic() - back)
-    over.set()
-    sender.join()
-    until(ended(ledger, site), what=lambda: (ledger.account(), worker.text()[-3000:]))
-    enter(ledger.account(3))
-    ledger.check()
+    scenarios.kill_a_server(site, ledger, enter, results, 3)
     assert not ledger.refused
-    assert worker.process.poll() is None

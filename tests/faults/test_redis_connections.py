@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.checker import Account, Ledger
+from tests.faults import scenarios
 from tests.faults.on_redis import OnRedis
+from tests.faults.scenarios import Enter, ended, next_run
 from tests.faults.site import until
 from tests.servers.proxy import Proxy
 from tools.redis_server import RedisServer
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
-
-Enter = Callable[[Account], None]
 
 
 @pytest.fixture
@@ -39,58 +37,19 @@ def make_site(tmp_path: Path, redis: RedisServer, proxy: Proxy) -> Iterator[Call
         site.close()
 
 
-def done(ledger: Ledger, site: OnRedis) -> Callable[[], bool]:
-    def look() -> bool:
-        ledger.look()
-        return not ledger.open() and not site.left()
-
-    return look
-
-
-def next_run(ledger: Ledger, fault: Callable[[], None], *each: Callable[[], None]) -> None:
-    """Let the fault happen, and return when a task was run after it; the longest such time is kept."""
-    fault()
-    began, lines = time.monotonic(), ledger.diary.read()
-    until(lambda: ledger.diary.read() > lines, *each, what=ledger.account)
-    ledger.recovered = max(ledger.recovered or 0.0, time.monotonic() - began)
-
-
 def test_connections_that_are_reset_are_made_again_and_no_task_is_run_twice(
     make_site: Callable[..., OnRedis], proxy: Proxy, enter: Enter
 ) -> None:
     site = make_site()
     ledger = site.ledger("Redis, resets")
-    ledger.send_mixed(site.app, 31, 200)
-    site.witness()
-    worker = site.worker("-c", "2")
-    for round_ in range(6):
-        next_run(ledger, proxy.cut, lambda: ledger.send(site.app, "plain"))
-        ledger.send_mixed(site.app, 100 + round_, 10)
-    until(done(ledger, site), what=lambda: (ledger.account(), worker.text()[-3000:]))
-    enter(ledger.account(6))
-    ledger.check()
-    assert site.written_twice() == []
-    assert not ledger.refused
-    assert worker.process.poll() is None
+    scenarios.reset(site, ledger, enter, proxy)
 
 
 def test_what_runs_while_its_connection_is_lost_is_not_started_again(
     make_site: Callable[..., OnRedis], proxy: Proxy
 ) -> None:
     site = make_site()
-    site.worker("-c", "2")
-    held = site.app.send_task("poison.hold", ["go"])
-    site.wait_for_note("hold")
-    for _ in range(2):
-        made = proxy.made
-        proxy.cut()
-        until(lambda made=made: proxy.made > made + 1, what=lambda: proxy.made)  # type: ignore[misc]
-        assert site.get(site.app.send_task("poison.answer")) == 42
-    site.go()
-    site.get(held)
-    assert site.get(site.app.send_task("poison.answer")) == 42
-    assert site.count("hold") == 1
-    assert site.left() == 0
+    scenarios.reset_while_one_runs(site, proxy)
 
 
 def test_a_worker_that_is_killed_before_it_hears_that_its_settlement_was_taken_leaves_nothing_to_do(
@@ -146,19 +105,7 @@ def test_a_connection_that_stalls_for_ten_seconds_goes_on(
 ) -> None:
     site = make_site()
     ledger = site.ledger("Redis, stalled 10 s")
-    site.app.conf.broker_publish_timeout = 60
-    ledger.send_mixed(site.app, 32, 100)
-    worker = site.worker("-c", "2")
-    until(lambda: ledger.diary.read() > 20, what=ledger.account)
-    sender = threading.Thread(target=ledger.send, args=(site.app, "plain"))
-    proxy.stall()
-    sender.start()
-    time.sleep(10)  # the case itself: shorter than what a connection is given
-    next_run(ledger, proxy.flow)
-    sender.join()
-    until(done(ledger, site), what=ledger.account)
-    enter(ledger.account(1))
-    ledger.check()
+    worker = scenarios.stall(site, ledger, enter, proxy)
     assert "lost" not in worker.text()
 
 
@@ -174,7 +121,7 @@ def test_a_peer_that_is_gone_in_silence_is_noticed(
     began = time.monotonic()
     next_run(ledger, lambda: None, lambda: ledger.send(site.watcher, "plain"))
     assert time.monotonic() - began < 60
-    until(done(ledger, site), what=lambda: (ledger.account(), worker.text()[-2000:]))
+    until(ended(ledger, site), what=lambda: (ledger.account(), worker.text()[-2000:]))
     enter(ledger.account(1))
     ledger.check()
 
@@ -185,11 +132,4 @@ def test_a_connection_that_is_closed_one_way_is_made_again(
 ) -> None:
     site = make_site()
     ledger = site.ledger(f"Redis, half-closed, {end}")
-    ledger.send_mixed(site.app, 34, 50)
-    worker = site.worker("-c", "2")
-    until(lambda: ledger.diary.read() > 20, what=ledger.account)
-    next_run(ledger, lambda: proxy.half_close(end), lambda: ledger.send(site.app, "plain"))
-    until(done(ledger, site), what=ledger.account)
-    enter(ledger.account(1))
-    ledger.check()
-    assert worker.process.poll() is None
+    scenarios.half_close(site, ledger, enter, proxy, end)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.checker import Account, Ledger
+from tests.faults import scenarios
+from tests.faults.checker import Ledger
 from tests.faults.mill import KINDS
 from tests.faults.on_redis import OnRedis
+from tests.faults.scenarios import Enter
 from tests.faults.site import until
 from tools.redis_server import RedisServer
 from umbel.errors import PublishError
@@ -22,8 +23,6 @@ pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 STEADY = ("plain", "brief", "waits", "fails", "refuses", "ignores", "early")
 """What sends nothing more and is not put back: it leaves a server that has no room for anything."""
-
-Enter = Callable[[Account], None]
 
 
 @pytest.fixture
@@ -49,27 +48,6 @@ def make_site(tmp_path: Path, server: RedisServer) -> Iterator[Callable[..., OnR
         site.close()
 
 
-def sending(ledger: Ledger, site: OnRedis, over: threading.Event) -> threading.Thread:
-    """A thread that sends one call after the other until it is over."""
-
-    def work() -> None:
-        while not over.is_set():
-            ledger.send(site.app, "plain")
-            time.sleep(0.01)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    return thread
-
-
-def done(ledger: Ledger, site: OnRedis) -> Callable[[], bool]:
-    def look() -> bool:
-        ledger.look()
-        return not ledger.open() and not site.left()
-
-    return look
-
-
 def look(ledger: Ledger) -> list[str]:
     """What has no end."""
     ledger.look()
@@ -82,25 +60,7 @@ def test_a_server_that_is_killed_under_load_loses_nothing_that_was_accepted_and_
     site = make_site()
     site.app.conf.broker_publish_timeout = 1.0
     ledger = site.ledger("Redis, server killed")
-    ledger.send_mixed(site.app, 41, 100)
-    worker = site.worker("-c", "2")
-    over = threading.Event()
-    sender = sending(ledger, site, over)
-    for _ in range(3):
-        lines = ledger.diary.read()
-        until(lambda lines=lines: ledger.diary.read() > lines + 20, what=ledger.account)  # type: ignore[misc]
-        server.kill()
-        time.sleep(0.3)  # for callers and workers to find it gone
-        server.start()
-        back, lines = time.monotonic(), ledger.diary.read()
-        until(lambda lines=lines: ledger.diary.read() > lines, what=worker.text)  # type: ignore[misc]
-        ledger.recovered = max(ledger.recovered or 0.0, time.monotonic() - back)
-    over.set()
-    sender.join()
-    until(done(ledger, site), what=lambda: (ledger.account(), worker.text()[-3000:]))
-    enter(ledger.account(3))
-    ledger.check()
-    assert worker.process.poll() is None
+    scenarios.kill_a_server(site, ledger, enter, server, 3)
 
 
 def test_a_server_that_stands_still_for_longer_than_any_lease_takes_no_task_from_its_worker(
@@ -144,7 +104,4 @@ def test_a_server_without_memory_refuses_calls_and_lets_workers_settle(
     until(lambda: not set(steady).intersection(look(ledger)), what=lambda: (ledger.account(), worker.text()[-3000:]))
     server.command("CONFIG", "SET", "maxmemory", "0")
     ledger.send_mixed(site.app, 44, 50)
-    until(done(ledger, site), what=ledger.account)
-    enter(ledger.account(1))
-    ledger.check()
-    assert worker.process.poll() is None
+    scenarios.done(ledger, site, worker, enter, 1)

@@ -90,7 +90,7 @@ def test_poison_that_kills_the_whole_worker_is_bounded_and_its_neighbours_live(
     assert len(site.dead()) == 1
 
 
-def test_a_task_may_take_longer_than_any_lease_with_its_runner_stopped_or_holding_the_interpreter(
+def test_a_task_may_take_longer_than_any_lease_with_its_runner_stopped(
     make_site: Callable[..., OnRedis], tmp_path: Path
 ) -> None:
     site = make_site()

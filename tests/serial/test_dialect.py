@@ -25,10 +25,16 @@ from umbel.serial.dialect import MAX_DEPTH
 class Opaque:
     """A class that JSON does not know."""
 
+    def __repr__(self) -> str:
+        return "Opaque()"
+
 
 class Told:
     def __init__(self, says: Any) -> None:
         self.says = says
+
+    def __repr__(self) -> str:
+        return f"Told({self.says!r})"
 
     def __json__(self) -> Any:
         if isinstance(self.says, Exception):

@@ -12,6 +12,7 @@ import pytest
 
 from tests.ledger import Ledger, expected_skips
 from tools.rabbitmq import RabbitMQ
+from tools.redis_cluster import RedisCluster
 from tools.redis_server import RedisServer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,3 +65,12 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     server.start()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    """One Redis Cluster for the whole run: three primaries, the first with a replica. Who kills one brings it back."""
+    cluster = RedisCluster(tmp_path_factory.mktemp("redis-cluster"), 3, 1)
+    cluster.start()
+    yield cluster
+    cluster.close()

@@ -76,7 +76,8 @@ def test_everything_that_the_package_offers_installs_and_is_found_by_its_entry_p
         "print(version('umbel'), sorted(point.name for point in entry_points(group='umbel.brokers')))\n"
     )
     done = subprocess.run([python, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
-    brokers = ["amqp", "amqps", "memory", "pyamqp", "redis", "redis+socket", "rediss"]
+    brokers = ["amqp", "amqps", "memory", "pyamqp", "redis", "redis+socket"]
+    brokers += ["rediscluster", "redisclusters", "rediss"]
     brokers += ["sentinel", "sentinels", "sqlite", "valkey", "valkeys"]
     assert done.stdout.split(maxsplit=1)[1].strip() == str(brokers)
 

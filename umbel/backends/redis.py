@@ -12,8 +12,9 @@ from umbel.stores.bells import LoopBell
 from umbel.stores.loops import EnteredPerLoop, PerLoop
 from umbel.stores.redis.address import addresses
 from umbel.stores.redis.admitting import AdmitsShortcomings
+from umbel.stores.redis.choosing import store_at
 from umbel.stores.redis.joining import OffersJoins
-from umbel.stores.redis.listener import Ear, Listener
+from umbel.stores.redis.listener import Ear, Hearing
 from umbel.stores.redis.marking import OffersMarks
 from umbel.stores.redis.progressing import OffersProgress
 from umbel.stores.redis.records import Records, Watch
@@ -25,7 +26,7 @@ class _Line(NamedTuple):
 
     store: RedisStore
     records: Records
-    listener: Listener
+    listener: Hearing
 
     async def close(self) -> None:
         """End the connections."""
@@ -42,14 +43,14 @@ class RedisBackend(EnteredPerLoop[_Line], AdmitsShortcomings, OffersJoins, Offer
 
     def __init__(self, url: str, settings: Any = None) -> None:
         self._addresses = addresses(url, "result_backend")
-        self.place = RedisStore(self._addresses).place
+        self.place = store_at(self._addresses).place
         """Names the store, whoever asks."""
         self.clock = SystemClock()
         self._lines = PerLoop(self._make_line)
 
     def _make_line(self) -> _Line:
-        store = RedisStore(self._addresses)
-        return _Line(store, Records(store, self.clock.now), Listener(self._addresses))
+        store = store_at(self._addresses)
+        return _Line(store, Records(store, self.clock.now), store.listener())
 
     @property
     def keeper(self) -> RedisStore:
@@ -57,7 +58,7 @@ class RedisBackend(EnteredPerLoop[_Line], AdmitsShortcomings, OffersJoins, Offer
         return self._lines.here.store
 
     @property
-    def ear(self) -> Listener:
+    def ear(self) -> Hearing:
         """What hears of that which is published, on this loop."""
         return self._lines.here.listener
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from umbel.brokers.redis.bus import RedisBus
+from umbel.brokers.redis.cluster_consumer import ClusterConsumer
+from umbel.brokers.redis.cluster_outlet import ClusterOutlet
 from umbel.brokers.redis.consumer import RedisConsumer
-from umbel.brokers.redis.grave import Grave
+from umbel.brokers.redis.grave import Grave, Graves
 from umbel.brokers.redis.outlet import Outlet, Told
 from umbel.brokers.redis.places import places
+from umbel.brokers.redis.window import Window
 from umbel.brokers.redis.withdrawing import withdraw
 from umbel.clock import SystemClock
 from umbel.errors import StoreFull
@@ -20,7 +24,9 @@ from umbel.stores.declaring import declared
 from umbel.stores.loops import EnteredPerLoop, PerLoop
 from umbel.stores.redis.address import addresses
 from umbel.stores.redis.admitting import AdmitsShortcomings
-from umbel.stores.redis.listener import Listener
+from umbel.stores.redis.choosing import store_at
+from umbel.stores.redis.cluster_store import ClusterStore
+from umbel.stores.redis.listener import Hearing
 from umbel.stores.redis.marking import OffersMarks
 from umbel.stores.redis.progressing import OffersProgress
 from umbel.stores.redis.store import RedisStore
@@ -35,8 +41,8 @@ class _Line(NamedTuple):
     """What one loop has: a way to the server, an ear for what is published there, and the way out for messages."""
 
     store: RedisStore
-    listener: Listener
-    outlet: Outlet
+    listener: Hearing
+    outlet: Outlet | ClusterOutlet
 
     async def close(self) -> None:
         """End the connections."""
@@ -45,7 +51,8 @@ class _Line(NamedTuple):
 
 
 class RedisBroker(EnteredPerLoop[_Line], AdmitsShortcomings, OffersMarks, OffersProgress):
-    """Messages on the server of ``url``; several URLs, with semicolons between, are tried in turn.
+    """Messages on the server of ``url``; several URLs, with semicolons between, are tried in turn. Those of a cluster
+    are servers that know the others.
 
     Entering does not connect: the first use does. Each loop has a connection of its own.
     """
@@ -62,9 +69,11 @@ class RedisBroker(EnteredPerLoop[_Line], AdmitsShortcomings, OffersMarks, Offers
 
     def _make_line(self) -> _Line:
         settings = self._settings
-        store = RedisStore(self._addresses, {queue.name: queue for queue in settings.get("task_queues") or ()})
-        outlet = Outlet(store, self.clock, settings.get("broker_publish_timeout", 5.0))
-        return _Line(store, Listener(self._addresses), outlet)
+        patience = settings.get("broker_publish_timeout", 5.0)
+        store = store_at(self._addresses, {queue.name: queue for queue in settings.get("task_queues") or ()})
+        if isinstance(store, ClusterStore):
+            return _Line(store, store.listener(), ClusterOutlet(store, self.clock, patience))
+        return _Line(store, store.listener(), Outlet(store, self.clock, patience))
 
     @property
     def keeper(self) -> RedisStore:
@@ -72,7 +81,7 @@ class RedisBroker(EnteredPerLoop[_Line], AdmitsShortcomings, OffersMarks, Offers
         return self._lines.here.store
 
     @property
-    def ear(self) -> Listener:
+    def ear(self) -> Hearing:
         """What hears of that which is published, on this loop."""
         return self._lines.here.listener
 
@@ -92,10 +101,19 @@ class RedisBroker(EnteredPerLoop[_Line], AdmitsShortcomings, OffersMarks, Offers
         """See ``ports.Posts``."""
         return self._lines.here.outlet.post(messages, then)
 
-    async def consume(self, queues: Sequence[str], prefetch: int) -> RedisConsumer:
+    async def consume(self, queues: Sequence[str], prefetch: int) -> RedisConsumer | ClusterConsumer:
         store, listener, outlet = self._lines.here
-        retries = self._settings.get("broker_connection_max_retries", 100)
-        return RedisConsumer(store, listener, queues, prefetch, retries, outlet, self._grave, self.clock)
+        retries, window = self._settings.get("broker_connection_max_retries", 100), Window(prefetch)
+        if isinstance(outlet, Outlet):
+            grave = self._grave_in(store)
+            return RedisConsumer(store, listener, queues, window, retries, outlet, grave, self.clock)
+        news = asyncio.Event()
+        consumers = {}
+        for queue in queues:
+            own, way = outlet.to(queue)
+            grave = self._grave_in(own)
+            consumers[queue] = RedisConsumer(own, listener, [queue], window, retries, way, grave, self.clock, news)
+        return ClusterConsumer(consumers, outlet, news)
 
     async def size(self, queue: str) -> int:
         return await self.keeper.size(queue)
@@ -118,16 +136,21 @@ class RedisBroker(EnteredPerLoop[_Line], AdmitsShortcomings, OffersMarks, Offers
 
     # -- dead letters ---------------------------------------------------------------------------------------------
 
-    @property
-    def _grave(self) -> Grave:
+    def _grave_in(self, store: RedisStore) -> Grave:
         expires = self._settings.get("dead_letter_expires", DEAD_LETTERS_KEPT) or None
-        return Grave(self.keeper, expires, int(self._settings.get("dead_letter_max", MOST_DEAD_LETTERS)))
+        return Grave(store, expires, int(self._settings.get("dead_letter_max", MOST_DEAD_LETTERS)))
+
+    async def _graves(self) -> Grave | Graves:
+        store = self.keeper
+        if isinstance(store, ClusterStore):
+            return Graves([self._grave_in(store.of(name)) for name in sorted(await store.names())])
+        return self._grave_in(store)
 
     async def dead_letters(self, after: int = 0, limit: int = 1000) -> Sequence[DeadLetter]:
-        return await self._grave.letters(after, limit, self.clock.now())
+        return await (await self._graves()).letters(after, limit, self.clock.now())
 
     async def replay(self, letters: Sequence[tuple[int, Envelope]]) -> int:
-        return await self._grave.replay(letters, self.clock.now())
+        return await (await self._graves()).replay(letters, self.clock.now())
 
     async def drop_dead_letters(self, numbers: Sequence[int]) -> int:
-        return await self._grave.drop(numbers)
+        return await (await self._graves()).drop(numbers)

@@ -15,8 +15,8 @@ from umbel.errors import StoreError, StoreUnreachable
 from umbel.model import Envelope
 from umbel.stores.bells import LoopBell
 from umbel.stores.redis.address import Address
-from umbel.stores.redis.link import PATIENCE, Link, Script
-from umbel.stores.redis.listener import Listener
+from umbel.stores.redis.link import PATIENCE, Script, Way
+from umbel.stores.redis.listener import Hearing
 from umbel.stores.redis.store import RedisStore
 from umbel.wire.control import ANSWERS, COMMANDS, inbox_of
 from umbel.wire.kombu import addressed
@@ -40,7 +40,7 @@ class Line(Protocol):
     def store(self) -> RedisStore: ...
 
     @property
-    def listener(self) -> Listener: ...
+    def listener(self) -> Hearing: ...
 
 
 class RedisBus:
@@ -62,7 +62,7 @@ class RedisBus:
         store = self._line().store
         place, member = store.layout.binding(ANSWERS, address, inbox_of(address))
         entry = addressed(answer.head, ANSWERS, address, None)
-        inbox = store.layout.lists(inbox_of(address))[0]
+        inbox = store.layout.inbox(inbox_of(address))
         await store.link.run(_ANSWER, [place, inbox], [member, entry, KEPT])
 
     async def hear(self, node: str) -> AsyncGenerator[list[Envelope], None]:
@@ -94,10 +94,10 @@ class RedisBus:
         store = self._line().store
         address = str(uuid.uuid4())
         place, member = store.layout.binding(ANSWERS, address, inbox_of(address))
-        inbox = store.layout.lists(inbox_of(address))[0]
+        inbox = store.layout.inbox(inbox_of(address))
         keys = [place, store.layout.inboxes, inbox]
         await store.link.run(_INBOX, keys, ["open", member, self._now(), KEPT])
-        reading = RedisInbox(address, Link(self._addresses, _BLOCKS + PATIENCE), inbox)
+        reading = RedisInbox(address, store.link.another(_BLOCKS + PATIENCE), inbox)
         try:
             yield reading
         finally:
@@ -132,7 +132,7 @@ class _Ear:
 class RedisInbox:
     """``ports.Inbox`` on a server: the list ``key``, read over a connection of its own."""
 
-    def __init__(self, address: str, link: Link, key: str) -> None:
+    def __init__(self, address: str, link: Way, key: str) -> None:
         self.address = address
         self._link = link
         self._key = key

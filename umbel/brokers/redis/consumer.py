@@ -14,6 +14,7 @@ from umbel.brokers.redis.ears import Ears
 from umbel.brokers.redis.grave import Grave
 from umbel.brokers.redis.leases import Leases
 from umbel.brokers.redis.outlet import Outlet
+from umbel.brokers.redis.window import Window
 from umbel.clock import Clock
 from umbel.errors import StoreError, StoreRefused, StoreUnreachable
 from umbel.model import RETURN, Delivery, Envelope, Route, Settlement, later
@@ -21,7 +22,7 @@ from umbel.ports import ResultBackend
 from umbel.stores.redis.connection import Word
 from umbel.stores.redis.layout import entry_in, tag, tags, value_of
 from umbel.stores.redis.link import Script
-from umbel.stores.redis.listener import Listener
+from umbel.stores.redis.listener import Hearing
 from umbel.stores.redis.store import RedisStore, parked
 from umbel.wire.kombu import redelivered, told_by
 
@@ -39,8 +40,8 @@ _GOODBYE = 2.0
 
 
 class RedisConsumer:
-    """The claim of one node. ``retries`` bounds the attempts in a row to claim from a server that is away, None is
-    without end.
+    """The claim of one node, which has no more at a time than ``window`` allows. ``retries`` bounds the attempts in a
+    row to claim from a server that is away, None is without end. ``news`` is set when there is something to hand out.
 
     Claims are renewed as long as the process lives. What was handed out stays the node's when a claim is lost: a
     settlement then changes nothing, and what comes back here is not handed out again.
@@ -49,18 +50,19 @@ class RedisConsumer:
     def __init__(
         self,
         store: RedisStore,
-        listener: Listener,
+        listener: Hearing,
         queues: Sequence[str],
-        prefetch: int,
+        window: Window,
         retries: int | None,
         outlet: Outlet,
         grave: Grave,
         clock: Clock,
+        news: asyncio.Event | None = None,
     ) -> None:
         self._store = store
         self._listener = listener
         self._queues = list(dict.fromkeys(queues))
-        self._prefetch = prefetch
+        self._window = window
         self._retries = retries
         self._outlet = outlet
         self._grave = grave
@@ -70,6 +72,7 @@ class RedisConsumer:
         self._doubtful: list[tuple[int, int]] = []
         """Claims of which the answer was lost: their numbers, and how many messages each has asked for."""
         self._claims = Claims()
+        window.join(self._claims)
         self._waiting: list[Delivery] = []
         """Claimed, and not handed out."""
         self._early: list[Settlement] = []
@@ -79,10 +82,10 @@ class RedisConsumer:
         """Set while no claim is under way."""
         self._idle.set()
         self._wake = asyncio.Event()
-        self._news = asyncio.Event()
+        self._news = news or asyncio.Event()
         lists = [name for queue in self._queues for name in store.layout.lists(queue)]
         self._channels = [store.layout.due(queue) for queue in self._queues]
-        self._ears = Ears(store.addresses, lists, self._wake.set)
+        self._ears = Ears(store.link, lists, self._wake.set)
         self._leases = Leases(store, self._claims, self._owner, self._queues, clock.now, self._late)
         self._services: list[asyncio.Task[None]] = []
         self._on_lost: Callable[[], None] | None = None
@@ -115,23 +118,32 @@ class RedisConsumer:
         return self
 
     async def __anext__(self) -> list[Delivery]:
-        if not self._services and not self._closed:
-            work: list[Coroutine[Any, Any, None]] = [self._leases.renew(), self._leases.sweep(), self._live()]
-            self._services = [asyncio.create_task(each) for each in work]
-            self._services[-1].add_done_callback(self._ended)
+        self.begin()
         while not self._closed:
-            if self._waiting:
-                batch, self._waiting = self._waiting, []
+            if batch := self.take():
                 return batch
-            if self._failure is not None:
-                raise self._failure
             self._news.clear()
             await self._news.wait()
         raise StopAsyncIteration
 
+    def begin(self) -> None:
+        """Claim from now on."""
+        if not self._services and not self._closed:
+            work: list[Coroutine[Any, Any, None]] = [self._leases.renew(), self._leases.sweep(), self._live()]
+            self._services = [asyncio.create_task(each) for each in work]
+            self._services[-1].add_done_callback(self._ended)
+
+    def take(self) -> list[Delivery]:
+        """What has come and was not handed out; raises what has ended the claiming."""
+        batch, self._waiting = self._waiting, []
+        if not batch and self._failure is not None:
+            raise self._failure
+        return batch
+
     def _ended(self, service: asyncio.Task[None]) -> None:
         if not service.cancelled() and (error := service.exception()) is not None:
             self._failure = error
+            self._window.leave(self._claims)
             self._news.set()
 
     async def _live(self) -> None:
@@ -139,7 +151,7 @@ class RedisConsumer:
         pause, tries, heard = _FIRST_PAUSE, 0, False
         while self._queues:
             self._wake.clear()
-            room = self._prefetch - len(self._claims)
+            room = self._window.room(self._claims, self._wake)
             if room <= 0:
                 await self._wake.wait()
                 continue
@@ -147,7 +159,9 @@ class RedisConsumer:
                 if not heard:
                     await self._listener.follow(self._channels, self._due)
                     heard = True
-                seconds = await self._claim(room)
+                    continue  # others may have taken the room meanwhile
+                with self._window.asking(self._claims, room):
+                    seconds = await self._claim(room)
             except StoreError as error:
                 error = await self._explained(error)
                 tries += 1
@@ -189,7 +203,7 @@ class RedisConsumer:
             self._idle.set()
         if self._waiting:
             self._news.set()
-        if not self._prefetch or self._closed:
+        if not self._window.size or self._closed:
             await self._give_back_waiting()
         await self._put_off()
         if len(told) != 1:
@@ -265,6 +279,11 @@ class RedisConsumer:
             await self.settle(self._early)
             self._early = []
 
+    def holds(self, delivery: Delivery) -> bool:
+        """Whether it is to be settled here, as far as is known."""
+        claim = self._claims.get(delivery.receipt)
+        return claim is not None and not claim.lost
+
     # -- settling -------------------------------------------------------------------------------------------------
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
@@ -280,6 +299,7 @@ class RedisConsumer:
         if standing:
             await self._store.settle(self._told(list(standing.values())))
             self._claims.settled(standing)
+        self._window.stir()
         self._wake.set()
 
     def _told(self, standing: list[tuple[Claim, Settlement]]) -> list[Word]:
@@ -318,7 +338,8 @@ class RedisConsumer:
     # -- the end --------------------------------------------------------------------------------------------------
 
     async def resize(self, prefetch: int) -> None:
-        self._prefetch = prefetch
+        self._window.size = prefetch
+        self._window.stir()
         self._wake.set()
         if not prefetch:
             await self._stand_still()
@@ -343,6 +364,7 @@ class RedisConsumer:
         if self._closed:
             return
         self._closed = True
+        self._window.leave(self._claims)
         self._news.set()
         await self._stand_still()
         self._listener.leave(self._channels, self._due)

@@ -7,8 +7,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 
 from umbel.errors import StoreError, StoreUnreachable
-from umbel.stores.redis.address import Address
-from umbel.stores.redis.link import PATIENCE, Link
+from umbel.stores.redis.link import PATIENCE, Way
 
 MOST = 16
 """Lists that are waited for; more of them are looked at again and again."""
@@ -27,8 +26,8 @@ class Ears:
     that is under way when messages are claimed again takes nothing, and ends with the next one.
     """
 
-    def __init__(self, addresses: Sequence[Address], lists: Sequence[str], ring: Callable[[], None]) -> None:
-        self._addresses = addresses
+    def __init__(self, link: Way, lists: Sequence[str], ring: Callable[[], None]) -> None:
+        self._link = link
         self._lists = lists
         self._ring = ring
         self._ears: dict[str, asyncio.Task[None]] = {}
@@ -61,7 +60,7 @@ class Ears:
         self._ears.clear()
 
     async def _hear(self, name: str, wanted: asyncio.Event) -> None:
-        link = Link(self._addresses, _BLOCKS + PATIENCE)
+        link = self._link.another(_BLOCKS + PATIENCE)
         try:
             while True:
                 await wanted.wait()

@@ -47,6 +47,14 @@ class Grave:
         found = await link.ask("HMGET", layout.letters, *numbers)
         return [_letter(int(number), each) for number, each in zip(numbers, found, strict=True) if each is not None]
 
+    async def ids(self, numbers: Sequence[int]) -> dict[int, str]:
+        """Of those of these numbers that are here: the ids of their messages."""
+        if not numbers:
+            return {}
+        found = await self._store.link.ask("HMGET", self._store.layout.letters, *(f"{each:019d}" for each in numbers))
+        told = zip(numbers, found, strict=True)
+        return {number: told_by(_parts(letter)[1]).id for number, letter in told if letter is not None}
+
     async def replay(self, letters: Sequence[tuple[int, Envelope]], now: float) -> int:
         """See ``ports.DeadLetters``: all of them in one step."""
         layout, link = self._store.layout, self._store.link
@@ -61,15 +69,53 @@ class Grave:
                 place = layout.lists(told["queue"])[told["step"]]
                 entry = self._store.sending(Route(told["queue"], told["priority"]), envelope, now)[-1]
                 args += [number, place, entry]
-        return int(await link.run(_EXHUME, [layout.letters, layout.numbers], args))
+        return int(await link.run(_EXHUME, layout.grave, args))
 
     async def drop(self, numbers: Sequence[int]) -> int:
         """See ``ports.DeadLetters``."""
         layout = self._store.layout
+        if not numbers:
+            return 0
         args: list[Word] = [layout.numbers_of]
         for number in dict.fromkeys(numbers):
             args += [f"{number:019d}", "", ""]
-        return int(await self._store.link.run(_EXHUME, [layout.letters, layout.numbers], args))
+        return int(await self._store.link.run(_EXHUME, layout.grave, args))
+
+
+class Graves:
+    """The dead letters of several stores as one. A number is a moment, so that two stores may have the same: such
+    letters are told apart by their ids, and dropped one by one."""
+
+    def __init__(self, graves: Sequence[Grave]) -> None:
+        self._graves = graves
+
+    async def letters(self, after: int, limit: int, now: float) -> Sequence[DeadLetter]:
+        """See ``ports.DeadLetters``."""
+        found = [letter for grave in self._graves for letter in await grave.letters(after, limit, now)]
+        return sorted(found, key=lambda letter: letter.number)[: max(0, limit)]
+
+    async def replay(self, letters: Sequence[tuple[int, Envelope]], now: float) -> int:
+        """See ``ports.DeadLetters``: those of each store in one step."""
+        wanted = dict(letters)
+        found = [await grave.ids(list(wanted)) for grave in self._graves]
+        count = 0
+        for grave, ids in zip(self._graves, found, strict=True):
+            own = [
+                (number, wanted[number])
+                for number, id in ids.items()
+                if id == wanted[number].id or sum(number in each for each in found) == 1
+            ]
+            count += await grave.replay(own, now)
+        return count
+
+    async def drop(self, numbers: Sequence[int]) -> int:
+        """See ``ports.DeadLetters``: those of each store in one step."""
+        left, count = dict.fromkeys(numbers), 0
+        for grave in self._graves:
+            own = list(await grave.ids(list(left)))
+            count += await grave.drop(own)
+            left = {number: None for number in left if number not in own}
+        return count
 
 
 def _parts(letter: bytes) -> tuple[dict[str, Any], bytes]:

@@ -133,7 +133,7 @@ class Leases:
             args = [word for pair in zip(told[::2], told[1::2], strict=True) for word in self._back(*pair)]
             if not args:
                 break
-            count += await link.run(_RESTORE, layout.held, args)
+            count += await link.run(_RESTORE, layout.touched, args)
         if count:
             logger.warning("%d message(s) of a worker that is gone are back in their queues", count)
 

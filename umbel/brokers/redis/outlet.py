@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from umbel.clock import Clock
 from umbel.errors import StoreError, StoreUnreachable
@@ -63,14 +64,15 @@ class Outlet:
         """See ``ports.Posts``: what needs no waiting is written with others of this turn of the loop."""
         connection = self._store.link.standing
         if connection is None or not messages or not connection.takes_more:
-            return _Posting(self, messages, then).begin()
+            return Posting(self, messages, then).begin()
         self._bind(connection, messages)
         things = self._things(messages)
         if (pushing := _pushing(things)) is not None:
             answer = connection.ask(*pushing)
         else:
-            answer = connection.ask("EVALSHA", SETTLE.digest, 3, *self._store.layout.held, *_instead_of_nothing(things))
-        posting = _Posting(self, messages, then)
+            keys = self._store.layout.touched
+            answer = connection.ask("EVALSHA", SETTLE.digest, len(keys), *keys, *_instead_of_nothing(things))
+        posting = Posting(self, messages, then)
         answer.add_done_callback(posting.answered)
         return posting.withdraw
 
@@ -121,12 +123,18 @@ def _unheard(answer: asyncio.Future[object]) -> None:
         answer.exception()
 
 
-class _Posting:
+class Publishes(Protocol):
+    """One that may wait until messages are taken."""
+
+    async def publish(self, messages: Messages, failed: StoreError | None = None) -> None: ...
+
+
+class Posting:
     """What one caller has posted: told how it ended, whatever it takes."""
 
     __slots__ = ("_messages", "_outlet", "_task", "_then", "_withdrawn")
 
-    def __init__(self, outlet: Outlet, messages: Messages, then: Told) -> None:
+    def __init__(self, outlet: Publishes, messages: Messages, then: Told) -> None:
         self._outlet = outlet
         self._messages = messages
         self._then = then

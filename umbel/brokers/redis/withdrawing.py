@@ -6,12 +6,11 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from json.encoder import encode_basestring_ascii as quoted
 
 from umbel.model import Envelope, SealedRecord
-from umbel.stores.redis.connection import Word
 from umbel.stores.redis.link import Script
-from umbel.stores.redis.store import PARKED_HEAD, RedisStore
+from umbel.stores.redis.store import PARKED_HEAD, RedisStore, Taken
 from umbel.wire.kombu import told_by
 
-_FIND, _WITHDRAW = Script("find"), Script("withdraw", "record")
+_FIND = Script("find")
 _AT_ONCE = 200
 """Entries that one script looks at, so that nobody waits long for the server."""
 
@@ -33,18 +32,15 @@ async def withdraw(
     for queue in sorted(name.decode() for name in await store.link.ask("SMEMBERS", store.layout.queues)):
         *lists, due = store.keys(queue)
         for key in (*lists, due):
-            args: list[Word] = []
-            made: list[Sequence[SealedRecord]] = []
+            taken: list[Taken] = []
             async for entry in _found(store, key, wanted):
                 head = entry[PARKED_HEAD:] if key == due else entry
                 id = told_by(head).id
                 own = records_of(Envelope("kombu", id, head, b"")) if id in wanted else None
                 if own is not None:
-                    made.append(own)
-                    args += [key, entry, len(own), *(word for each in own for word in store.storing(each, now)[1:])]
-            if made:
-                told = await store.link.run(_WITHDRAW, [], args)
-                records += [each for own, was_there in zip(made, told, strict=True) if was_there for each in own]
+                    taken.append(Taken(key, entry, own))
+            if taken:
+                records += await store.take_back(queue, taken, now)
     return records
 
 

@@ -8,10 +8,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from umbel.errors import ConfigurationError, UnknownOption
 
 SENTINELS = ("sentinel", "sentinels")
+CLUSTERS = ("rediscluster", "redisclusters")
 SCHEMES = {
     "redis": False,
     "rediss": True,
     "redis+socket": False,
+    "rediscluster": False,
+    "redisclusters": True,
     "sentinel": False,
     "sentinels": True,
     "valkey": False,
@@ -51,7 +54,8 @@ class Address(NamedTuple):
 
     With a ``master`` it is the address of a sentinel, where ``sentinel_user`` and ``sentinel_password`` log in; the
     rest is of the primary that it knows by this name. Certificates are for both; ``sentinel_tls`` says whether the
-    sentinel is spoken to in TLS, None as ``tls`` does.
+    sentinel is spoken to in TLS, None as ``tls`` does. With ``cluster`` it is a server of a Redis Cluster, which knows
+    the others.
     """
 
     host: str
@@ -73,6 +77,7 @@ class Address(NamedTuple):
     sentinel_user: str = ""
     sentinel_password: str = ""
     sentinel_tls: bool | None = None
+    cluster: bool = False
 
     @property
     def sentinel(self) -> Address:
@@ -94,9 +99,10 @@ class Address(NamedTuple):
         login = f"{self.user}{secret}@" if self.user or secret else ""
         if self.path:
             return f"redis+socket://{login}{self.path}?virtual_host={self.db}"
-        scheme = ("sentinel" if self.master else "redis") + ("s" if self.tls else "")
+        kind = "sentinel" if self.master else "rediscluster" if self.cluster else "redis"
+        scheme = kind + ("s" if self.tls else "")
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{scheme}://{login}{host}:{self.port}/{self.db}"
+        return f"{scheme}://{login}{host}:{self.port}" + ("" if self.cluster else f"/{self.db}")
 
     def __repr__(self) -> str:
         return f"<Address {self}>"
@@ -111,28 +117,53 @@ def addresses(urls: str, name: str = "broker_url") -> list[Address]:
     found = [_address(url.strip(), name) for url in urls.split(";") if url.strip()]
     if not found:
         raise ConfigurationError(f"{name} is empty: write redis://:password@host:port/database")
-    if any(urlsplit(url.strip()).scheme in SENTINELS for url in urls.split(";")):
-        return _alike(found, urls, name)
-    return found
+    schemes = {urlsplit(url.strip()).scheme for url in urls.split(";") if url.strip()}
+    if schemes & set(SENTINELS):
+        return _sentinels(found, schemes, name)
+    return _nodes(found, schemes, name) if schemes & set(CLUSTERS) else found
+
+
+def _sentinels(found: list[Address], schemes: set[str], name: str) -> list[Address]:
+    if not schemes <= set(SENTINELS):
+        raise ConfigurationError(f"{name}: sentinels and servers cannot be named together")
+    alike = _alike(found)
+    if not alike[0].master:
+        raise ConfigurationError(
+            f"{name}: the name of what the sentinels watch is missing: write sentinel://host:26379/0?master_name=mymaster"
+        )
+    return alike
+
+
+def _nodes(found: list[Address], schemes: set[str], name: str) -> list[Address]:
+    """Servers of one cluster."""
+    if len(schemes) > 1:
+        raise ConfigurationError(
+            f"{name}: all servers of a cluster are named with rediscluster://, or all with redisclusters://"
+        )
+    alike = _alike(found)
+    address = alike[0]
+    if address.db:
+        raise ConfigurationError(
+            f"{address}: a cluster has database 0 alone, and the URL says {address.db}; use a global_keyprefix"
+        )
+    if {"{", "}"} & set(address.prefix):
+        raise ConfigurationError(
+            f"{address}: global_keyprefix is {address.prefix!r} and must have no braces on a cluster"
+        )
+    return alike
 
 
 _OF_EACH = {"host", "port"}
 
 
-def _alike(found: list[Address], urls: str, name: str) -> list[Address]:
-    """The sentinels, each with what the first URL says that says it."""
-    if not all(urlsplit(url.strip()).scheme in SENTINELS for url in urls.split(";") if url.strip()):
-        raise ConfigurationError(f"{name}: sentinels and servers cannot be named together")
+def _alike(found: list[Address]) -> list[Address]:
+    """These, each with what the first URL says that says it."""
     said: dict[str, Any] = {}
     for address in reversed(found):
         values = address._asdict()
         default = Address._field_defaults
         said |= {field: value for field, value in values.items() if value != default.get(field, "")}
     shared = {field: value for field, value in said.items() if field not in _OF_EACH}
-    if not said.get("master"):
-        raise ConfigurationError(
-            f"{name}: the name of what the sentinels watch is missing: write sentinel://host:26379/0?master_name=mymaster"
-        )
     return [address._replace(**shared) for address in found]
 
 
@@ -151,6 +182,7 @@ def _address(url: str, name: str) -> Address:
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
         tls=SCHEMES[parts.scheme],
+        cluster=parts.scheme in CLUSTERS,
     )
     path = unquote(parts.path)
     if parts.scheme == "redis+socket":
@@ -169,7 +201,8 @@ def _address(url: str, name: str) -> Address:
     encrypted = address.tls or address.sentinel.tls
     for option, _ in given:
         if option.startswith("ssl_") and not encrypted:
-            alone = "sentinels://, or sentinel_tls=true," if parts.scheme in SENTINELS else "rediss://"
+            encrypting = {"rediscluster": "redisclusters://", "sentinel": "sentinels://, or sentinel_tls=true,"}
+            alone = encrypting.get(parts.scheme, "rediss://")
             raise ConfigurationError(f"{address}: {option} is for {alone} alone")
     return address
 

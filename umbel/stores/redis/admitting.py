@@ -21,14 +21,16 @@ class AdmitsShortcomings:
     """``ports.Admits`` on ``keeper``."""
 
     async def shortcomings(self: _OnStore) -> Sequence[str]:
-        link = self.keeper.link
-        told = await _told(link)
-        try:
-            answers = await link.ask_all([("CONFIG", "GET", name) for name in _ASKED])
-        except StoreError:  # servers that others look after keep this to themselves
-            answers = []
-        told |= {name.decode(): value.decode() for answer in answers for name, value in [answer[:2]] if answer}
-        return [f"{self.keeper.addresses[0]}: {sentence}" for sentence in shortcomings(told)]
+        found: list[str] = []
+        for link in await self.keeper.link.servers():
+            told = await _told(link)
+            try:
+                answers = await link.ask_all([("CONFIG", "GET", name) for name in _ASKED])
+            except StoreError:  # servers that others look after keep this to themselves
+                answers = []
+            told |= {name.decode(): value.decode() for answer in answers for name, value in [answer[:2]] if answer}
+            found += [f"{link.addresses[0]}: {sentence}" for sentence in shortcomings(told)]
+        return found
 
 
 async def _told(link: Link) -> dict[str, str]:

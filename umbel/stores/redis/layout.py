@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 from umbel.wire.names import BINDINGS, GROUP_KEYS, GROUP_RECORD, KEY_SEPARATOR, PRIORITY_STEPS, RECORD
 
@@ -41,6 +42,24 @@ class Layout:
     def held(self) -> list[str]:
         """The keys in which messages stand that were handed out, as scripts take them."""
         return [self.unacked, self.unacked_index, self.claims]
+
+    @property
+    def touched(self) -> list[str]:
+        """``held``, and what else must be named to scripts that put messages back or settle them."""
+        return self.held
+
+    @property
+    def grave(self) -> list[str]:
+        """The keys of dead letters, as scripts take them."""
+        return [self.letters, self.numbers]
+
+    def notes(self, ids: Iterable[str]) -> list[str]:
+        """The keys of what is known of how far tasks are, as scripts take them."""
+        return [self.progress]
+
+    def inbox(self, name: str) -> str:
+        """Where answers are put for one who has asked."""
+        return self.lists(name)[0]
 
     def record(self, id: str) -> str:
         """The record of a task; also the channel on which it is told."""

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from hiredis import ReplyError
 
@@ -33,17 +33,50 @@ class Script:
         self.digest = hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
 
 
+class Way(Protocol):
+    """How a store asks its server, or its servers: those of ``Link``, and what they promise."""
+
+    @property
+    def worked(self) -> bool: ...
+
+    @property
+    def since(self) -> float: ...
+
+    @property
+    def standing(self) -> Connection | None: ...
+
+    async def connection(self) -> Connection: ...
+
+    async def ask(self, *words: Word) -> Any: ...
+
+    async def ask_all(self, commands: Sequence[Sequence[Word]]) -> list[Any]: ...
+
+    async def run(self, script: Script, keys: Sequence[str], args: Sequence[Word]) -> Any: ...
+
+    async def values(self, groups: Sequence[Sequence[str]]) -> list[Any]: ...
+
+    async def drop(self, groups: Sequence[Sequence[str]]) -> None: ...
+
+    async def insist(self, ask: Callable[[], Awaitable[T]]) -> T: ...
+
+    async def servers(self) -> Sequence[Link]: ...
+
+    def another(self, patience: float) -> Way: ...
+
+    async def close(self) -> None: ...
+
+
 class Link:
     """The way to one server of ``addresses``; belongs to a loop. ``patience`` is in seconds."""
 
     def __init__(self, addresses: Sequence[Address], patience: float = PATIENCE) -> None:
-        self._addresses = addresses
+        self.addresses = addresses
         self._patience = patience
         self._connection: Connection | None = None
         self._lock = asyncio.Lock()
         self.worked = False
         """Whether a server has ever let this in."""
-        self.since = 0.0
+        self.since: float = 0.0
         """When the connection was made, in the loop's seconds."""
 
     @property
@@ -59,7 +92,7 @@ class Link:
             return known
         async with self._lock:
             if self.standing is None:
-                self._connection = await connect(self._addresses, self._patience)
+                self._connection = await connect(self.addresses, self._patience)
                 self.since = asyncio.get_running_loop().time()
                 self.worked = True
             assert self._connection is not None
@@ -88,23 +121,44 @@ class Link:
             answer = await connection.ask("EVAL", script.text, len(keys), *keys, *args)
         return checked(connection, answer)
 
+    async def values(self, groups: Sequence[Sequence[str]]) -> list[Any]:
+        """What MGET says of the keys of all groups; those of a group are read in one step."""
+        return list(await self.ask("MGET", *(key for keys in groups for key in keys)))
+
+    async def drop(self, groups: Sequence[Sequence[str]]) -> None:
+        """Remove the keys of all groups; those of a group in one step."""
+        await self.ask("DEL", *(key for keys in groups for key in keys))
+
     async def insist(self, ask: Callable[[], Awaitable[T]]) -> T:
         """What ``ask`` gives, asked again and again while a server that has been there is away."""
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                return await ask()
-            except StoreUnreachable:
-                if not self.worked:
-                    raise
-            await asyncio.sleep(pause)
-            pause = min(_LONGEST_PAUSE, 2 * pause)
+        return await insist(self, ask)
+
+    async def servers(self) -> Sequence[Link]:
+        """The servers that hold something: this one."""
+        return [self]
+
+    def another(self, patience: float) -> Self:
+        """A link of its own to the same."""
+        return type(self)(self.addresses, patience)
 
     async def close(self) -> None:
         """Let go of the connection; the next use connects again."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+
+async def insist(link: Way, ask: Callable[[], Awaitable[T]]) -> T:
+    """What ``ask`` gives, asked again and again while a server that has been there is away."""
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            return await ask()
+        except StoreUnreachable:
+            if not link.worked:
+                raise
+        await asyncio.sleep(pause)
+        pause = min(_LONGEST_PAUSE, 2 * pause)
 
 
 def checked(connection: Connection, answer: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 from umbel.errors import StoreError
 from umbel.stores.redis.address import Address
@@ -23,6 +24,20 @@ _BEAT = 5.0
 
 LINGERS = 10.0
 """Seconds for which the connection is kept when nobody listens."""
+
+
+class Hearing(Protocol):
+    """How a store is heard: what ``Listener`` has, and promises."""
+
+    async def follow(self, channels: Iterable[str], ear: Ear) -> None: ...
+
+    async def follow_each(self, ears: Sequence[tuple[str, Ear]]) -> None: ...
+
+    def leave(self, channels: Iterable[str], ear: Ear) -> None: ...
+
+    def leave_each(self, ears: Sequence[tuple[str, Ear]]) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 class Listener:

@@ -12,7 +12,7 @@ from umbel.ports import Mark
 from umbel.stores.bells import LoopBell
 from umbel.stores.redis.connection import Word
 from umbel.stores.redis.link import Script
-from umbel.stores.redis.listener import Listener
+from umbel.stores.redis.listener import Hearing
 from umbel.stores.redis.store import RedisStore
 
 _CHANGE, _READ = Script("mark"), Script("marks")
@@ -28,7 +28,7 @@ class _OnStore(Protocol):
     def keeper(self) -> RedisStore: ...
 
     @property
-    def ear(self) -> Listener: ...
+    def ear(self) -> Hearing: ...
 
 
 class OffersMarks:

@@ -90,6 +90,11 @@ async def _log_in(connection: Connection) -> None:
                 raise StoreUnsuitable(f"{address}: it is older than Redis 6, which umbel needs ({answer})")
             raise refusal(address, str(answer))
     told = dict(zip(hello[::2], hello[1::2], strict=False))
+    if address.cluster:
+        if told.get(b"mode") != b"cluster":
+            url = address._replace(cluster=False)
+            raise StoreUnsuitable(f"{address}: it is no node of a cluster (cluster-enabled): write {url}")
+        return  # a replica says itself where its primary is
     if told.get(b"role") in (b"replica", b"slave"):
         raise refusal(address, "READONLY")
     if told.get(b"mode") == b"cluster":

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from umbel.stores.bells import LoopBell
 from umbel.stores.redis.connection import Word
 from umbel.stores.redis.link import Script
-from umbel.stores.redis.listener import Listener
+from umbel.stores.redis.listener import Hearing
 from umbel.stores.redis.store import RedisStore
 from umbel.tracking import Note, Seen
 
@@ -23,7 +23,7 @@ class _OnStore(Protocol):
     def keeper(self) -> RedisStore: ...
 
     @property
-    def ear(self) -> Listener: ...
+    def ear(self) -> Hearing: ...
 
 
 class OffersProgress:
@@ -32,15 +32,16 @@ class OffersProgress:
     async def write_progress(self: _OnStore, notes: Sequence[Note]) -> None:
         store = self.keeper
         for at in range(0, len(notes), _AT_ONCE):
-            words = [word for note in notes[at : at + _AT_ONCE] for word in _words(note)]
-            await store.link.run(_WRITE, [store.layout.progress], words)
+            some = notes[at : at + _AT_ONCE]
+            keys = store.layout.notes(id for note in some for id in (note.id, note.parent or ""))
+            await store.link.run(_WRITE, keys, [word for note in some for word in _words(note)])
 
     async def read_progress(self: _OnStore, ids: Sequence[str]) -> Mapping[str, Seen]:
         store = self.keeper
         found: dict[str, Seen] = {}
         for at in range(0, len(ids), _AT_ONCE):
             some = ids[at : at + _AT_ONCE]
-            told = await store.link.run(_READ, [store.layout.progress], some)
+            told = await store.link.run(_READ, store.layout.notes(some), some)
             found |= {id: _seen(id, fields) for id, fields in zip(some, told, strict=True) if any(fields)}
         return found
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from umbel.model import FINAL_STATES, SealedRecord
-from umbel.stores.redis.connection import Word
 from umbel.stores.redis.store import RedisStore
 
 _STATE = re.compile(rb'\A\{"status": ?"([^"]*)"')
@@ -37,11 +36,7 @@ class Records:
     async def store(self, records: Sequence[SealedRecord]) -> None:
         """See ``ports.ResultBackend``; each is a step of its own."""
         for at in range(0, len(records), _AT_ONCE):
-            now = self._now()
-            args: list[Word] = [0]
-            for record in records[at : at + _AT_ONCE]:
-                args += ["-", 1, *self._store.storing(record, now)]
-            await self._store.settle(args)
+            await self._store.write(records[at : at + _AT_ONCE], self._now())
 
     async def load(self, ids: Iterable[str]) -> dict[str, SealedRecord]:
         """The records of these ids. When they expire is not told."""
@@ -50,9 +45,8 @@ class Records:
         layout = self._store.layout
         for at in range(0, len(wanted), _AT_ONCE):
             some = wanted[at : at + _AT_ONCE]
-            keys = [*map(layout.record, some), *map(layout.side, some)]
-            values = await self._store.link.ask("MGET", *keys)
-            for id, payload, side in zip(some, values[: len(some)], values[len(some) :], strict=True):
+            values = await self._store.link.values([(layout.record(id), layout.side(id)) for id in some])
+            for id, payload, side in zip(some, values[::2], values[1::2], strict=True):
                 if payload is not None:
                     found[id] = told(id, payload, side)
         return found
@@ -62,7 +56,7 @@ class Records:
         layout = self._store.layout
         for at in range(0, len(ids), _AT_ONCE):
             some = ids[at : at + _AT_ONCE]
-            await self._store.link.ask("DEL", *map(layout.record, some), *map(layout.side, some))
+            await self._store.link.drop([(layout.record(id), layout.side(id)) for id in some])
 
 
 def told(id: str, payload: bytes, side: bytes | None) -> SealedRecord:

@@ -35,6 +35,12 @@ _FULL = {
 _APART = {"MOVED", "ASK", "CROSSSLOT", "TRYAGAIN"}
 
 
+class Elsewhere(StoreUnreachable):
+    """A server of a cluster has not done it: ``said`` tells who would, or that the keys are on their way."""
+
+    said = ""
+
+
 def refusal(address: Address, said: str) -> StoreError:
     """The error for an answer that says no."""
     word, _, rest = said.partition(" ")
@@ -44,8 +50,12 @@ def refusal(address: Address, said: str) -> StoreError:
         return StoreRefused(f"{address}: {_LOCKED_OUT[word]}: {rest:.120}")
     if word in _FULL:
         return StoreFull(f"{address}: {_FULL[word]}: {rest:.120}")
-    if word in _APART:
-        return StoreUnsuitable(f"{address}: it is a node of a cluster, whose keys are spread: {said:.120}")
+    if word in _APART and address.cluster and word != "CROSSSLOT":
+        elsewhere = Elsewhere(f"{address}: its keys are on their way to another server ({said:.120})")
+        elsewhere.said = said
+        return elsewhere
+    if word in _APART and not address.cluster:
+        return _of_a_cluster(address, said)
     if "AUTH" in said and "without any password" in said:
         return StoreRefused(f"{address}: login refused: the server has no password, and the URL has one")
     if "DB index is out of range" in said or "invalid DB index" in said:
@@ -53,3 +63,8 @@ def refusal(address: Address, said: str) -> StoreError:
     if "max number of clients" in said:
         return StoreUnreachable(f"{address}: it lets no more connections in: {said:.120}")
     return StoreError(f"{address}: {said:.200}")
+
+
+def _of_a_cluster(address: Address, said: str) -> StoreUnsuitable:
+    url = address._replace(cluster=True, db=0, path="", master="")
+    return StoreUnsuitable(f"{address}: it is a node of a cluster, whose keys are spread: write {url} ({said:.120})")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from umbel.errors import StoreError
 from umbel.model import Envelope, Queue, Route, SealedRecord
@@ -12,13 +13,15 @@ from umbel.ports import QueueSize
 from umbel.stores.redis.address import Address
 from umbel.stores.redis.connection import Word
 from umbel.stores.redis.layout import Layout, step_of, value_of
-from umbel.stores.redis.link import Link, Script
+from umbel.stores.redis.link import Link, Script, Way
+from umbel.stores.redis.listener import Hearing, Listener
 from umbel.wire.kombu import addressed, has_eta
 from umbel.wire.names import KEY_SEPARATOR
 
 SETTLE = Script("settle", "record")
 _CLAIMED = Script("claimed")
-_COUNT = Script("count")
+_WITHDRAW = Script("withdraw", "record")
+COUNT = Script("count")
 
 PARKED_HEAD = 17
 """Bytes that stand before the entry of a message that waits for its time."""
@@ -31,18 +34,36 @@ def parked(step: int, now: float, entry: bytes) -> bytes:
     return b"%d%012x%04x" % (step, int(now * 1e6) & 0xFFFFFFFFFFFF, next(_numbers) & 0xFFFF) + entry
 
 
+class Taken(NamedTuple):
+    """A message that is taken back from where it waits, the list or the zset ``key``, and what is recorded then."""
+
+    key: str
+    entry: bytes
+    records: Sequence[SealedRecord]
+
+
 class RedisStore:
     """The server at ``addresses``, over one connection; ``queues`` are those that the user has declared, by name.
 
     Two adapters on the same server, database and prefix are on the same store, which ``place`` names.
     """
 
-    def __init__(self, addresses: Sequence[Address], queues: Mapping[str, Queue] | None = None) -> None:
+    def __init__(
+        self,
+        addresses: Sequence[Address],
+        queues: Mapping[str, Queue] | None = None,
+        layout: Layout | None = None,
+        link: Way | None = None,
+    ) -> None:
         self.addresses = addresses
         self.place = frozenset(address.place for address in self.addresses)
-        self.layout = Layout(self.addresses[0].prefix)
-        self.link = Link(self.addresses)
+        self.layout = layout or Layout(self.addresses[0].prefix)
+        self.link: Way = link or Link(self.addresses)
         self._queues = queues or {}
+
+    def listener(self) -> Hearing:
+        """What hears of that which is published there."""
+        return Listener(self.addresses)
 
     # -- messages -------------------------------------------------------------------------------------------------
 
@@ -74,11 +95,29 @@ class RedisStore:
         lasting = 0 if record.expires is None else max(1, round((record.expires - now) * 1000))
         return ["S", *keys, record.state, record.payload, lasting, record.life]
 
-    async def settle(self, args: Sequence[Word]) -> None:
-        """Have the script that settles do this; raises ``StoreError`` for what it could not."""
-        told = await self.link.run(SETTLE, self.layout.held, args)
+    async def settle(self, args: Sequence[Word], keys: Sequence[str] | None = None) -> None:
+        """Have the script that settles do this, with ``keys`` in the place of the usual ones; raises ``StoreError`` for
+        what it could not."""
+        told = await self.link.run(SETTLE, self.layout.touched if keys is None else keys, args)
         if len(told) > 1:
             raise self.misfit(told[2], told[3])
+
+    async def write(self, records: Sequence[SealedRecord], now: float) -> None:
+        """Store these, each in a step of its own; raises ``StoreError`` for what could not be stored."""
+        args: list[Word] = [0]
+        for record in records:
+            args += ["-", 1, *self.storing(record, now)]
+        await self.settle(args)
+
+    async def take_back(self, queue: str, taken: Sequence[Taken], now: float) -> list[SealedRecord]:
+        """Remove messages that nobody was handed, with their records stored in the step; gives the records of those
+        that were there."""
+        args: list[Word] = []
+        for each in taken:
+            args += [each.key, each.entry, len(each.records)]
+            args += [word for record in each.records for word in self.storing(record, now)[1:]]
+        told = await self.link.run(_WITHDRAW, [], args)
+        return [record for each, was_there in zip(taken, told, strict=True) if was_there for record in each.records]
 
     def misfit(self, key: bytes, why: bytes) -> StoreError:
         """The error for a key that is not what it should be."""
@@ -101,11 +140,11 @@ class RedisStore:
 
     async def size(self, queue: str) -> int:
         """Ready messages and those that wait for their time."""
-        return sum(await self.link.run(_COUNT, self.keys(queue), []))
+        return sum(await self.link.run(COUNT, self.keys(queue), []))
 
     async def purge(self, queue: str) -> int:
         """Drop what ``size`` counts; gives how many that were."""
-        return sum(await self.link.run(_COUNT, self.keys(queue), ["drop"]))
+        return sum(await self.link.run(COUNT, self.keys(queue), ["drop"]))
 
     def keys(self, queue: str) -> list[str]:
         """The keys of a queue's messages, those that wait for their time last."""
@@ -118,7 +157,7 @@ class RedisStore:
         names = sorted(await self.names())
         if not names:
             return []
-        counts = await self.link.run(_COUNT, [key for name in names for key in self.keys(name)], [])
+        counts = await self.link.run(COUNT, [key for name in names for key in self.keys(name)], [])
         claimed = await self.link.run(_CLAIMED, [self.layout.unacked], [f"{value_of(name)}]" for name in names])
         each = len(counts) // len(names)
         sizes = [

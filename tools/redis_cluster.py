@@ -30,9 +30,9 @@ class RedisCluster:
         pairs = zip(names, self._buses, strict=True)
         self.servers = [RedisServer(folder / name, *common, "--cluster-port", bus) for name, bus in pairs]
         self.primaries: Sequence[RedisServer] = self.servers[:primaries]
-        """Those that have slots at the beginning."""
+        """Those that have slots."""
         self.replicas: Sequence[RedisServer] = self.servers[primaries:]
-        """Those that have none, in the order of their primaries."""
+        """Those that have none at the beginning, in the order of their primaries."""
 
     @property
     def url(self) -> str:
@@ -95,12 +95,26 @@ class RedisCluster:
         """Return when the replica of a primary has what it has."""
         self._wait(lambda: primary.command("WAIT", "1", "100") == "1")
 
-    def fail_over(self, primary: RedisServer, replica: RedisServer) -> None:
-        """Kill a primary; return when its replica has taken over, and all that are left know."""
-        primary.kill()
+    def pair(self) -> tuple[RedisServer, RedisServer]:
+        """A primary and its replica, as they are now."""
+        for replica in self.servers:
+            told = dict(line.partition(":")[::2] for line in replica.command("INFO", "replication").splitlines())
+            if told["role"] == "slave":
+                return next(each for each in self.servers if str(each.port) == told["master_port"]), replica
+        raise RuntimeError("no server of the cluster is a replica")
+
+    def taken_over(self, primary: RedisServer, replica: RedisServer) -> None:
+        """Return when the replica of a primary that was killed has taken over, and all that are left know."""
         left = [server for server in self.servers if server is not primary]
         self._wait(lambda: "role:master" in replica.command("INFO", "replication"))
         self._wait(lambda: all(self._agrees(server) for server in left))
+        self.primaries = [replica if server is primary else server for server in self.primaries]
+
+    def bring_back(self, killed: RedisServer, primary: RedisServer) -> None:
+        """Start a primary that was killed; return when it is the replica of the one that has taken over."""
+        killed.start()
+        self._wait(lambda: "state=online" in primary.command("INFO", "replication"))
+        self._wait(lambda: all(self._agrees(server) for server in self.servers))
 
     def close(self) -> None:
         """End everything and remove the folder."""

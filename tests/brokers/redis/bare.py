@@ -12,6 +12,7 @@ import pytest
 from tools.redis_server import RedisServer
 from umbel.backends.redis import RedisBackend
 from umbel.brokers.redis import RedisBroker
+from umbel.brokers.redis.cluster_consumer import ClusterConsumer
 from umbel.brokers.redis.consumer import RedisConsumer
 from umbel.model import Delivery, Envelope, SealedRecord
 from umbel.ports import Broker, DeadLetter
@@ -29,7 +30,7 @@ def bare(envelope: Envelope) -> Envelope:
 class Bare:
     """A consumer that hands out entries without their addresses."""
 
-    def __init__(self, consumer: RedisConsumer) -> None:
+    def __init__(self, consumer: RedisConsumer | ClusterConsumer) -> None:
         self._consumer = consumer
 
     def __getattr__(self, name: str) -> Any:

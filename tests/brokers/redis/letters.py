@@ -29,8 +29,12 @@ def ids(deliveries: list[Delivery]) -> list[str]:
 
 def die(ear: Ear) -> None:
     """Have the consumer stop as if its process had."""
-    consumer = ear.consumer
-    assert isinstance(consumer, RedisConsumer)
+    assert isinstance(ear.consumer, RedisConsumer)
+    stop(ear.consumer)
+
+
+def stop(consumer: RedisConsumer) -> None:
+    """Have it do nothing more, and hold nothing."""
     for service in consumer._services:
         service.cancel()
     consumer._claims.settled([claim.delivery.receipt for claim in consumer._claims])

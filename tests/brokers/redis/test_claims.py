@@ -185,6 +185,7 @@ async def test_what_is_being_given_back_is_handed_to_nobody(
 ) -> None:
     await broker.publish(to("mail", calls(1)))
     consumer = await broker.consume(["mail"], 5)
+    assert isinstance(consumer, RedisConsumer)
     (held,) = await anext(consumer)
     await broker.publish(to("mail", calls(3)))
 
@@ -217,6 +218,7 @@ async def test_what_is_being_given_back_is_handed_to_nobody(
 async def test_what_could_not_be_given_back_is_handed_out(broker: RedisBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     await broker.publish(to("mail", calls(1)))
     consumer = await broker.consume(["mail"], 5)
+    assert isinstance(consumer, RedisConsumer)
     assert len(await anext(consumer)) == 1
     await broker.publish(to("mail", calls(3)))
 

@@ -12,6 +12,7 @@ from tools.rabbitmq import free_port
 from tools.redis_sentinel import NAME, Watched
 from umbel.backends.redis import RedisBackend
 from umbel.brokers.redis import RedisBroker
+from umbel.brokers.redis.consumer import RedisConsumer
 from umbel.errors import StoreRefused, StoreUnreachable
 from umbel.model import ACK
 from umbel.testing.conformance.harness import listening, settle_all, to, until
@@ -59,6 +60,7 @@ async def test_a_sentinel_that_is_gone_is_passed_over(watched: Watched) -> None:
         await broker.publish(to("mail", [call()]))
         assert await broker.size("mail") == 1
         consumer = await broker.consume(["mail"], 1)
+        assert isinstance(consumer, RedisConsumer)
         assert consumer.keeps(backend)
         await consumer.close()
 

@@ -60,6 +60,20 @@ def test_sentinels_and_what_they_name_may_each_be_encrypted(url: str, sentinel: 
     assert str(address.primary("c", 7)) == f"redis{'s' * primary}://c:7/0"
 
 
+def test_servers_of_a_cluster_share_what_one_of_them_says() -> None:
+    first, second = addresses(
+        "redisclusters://a;redisclusters://me:x@b:99?global_keyprefix=p&ssl_ca_certs=/ca.pem&lease=5"
+    )
+    assert (first.host, first.port, second.host, second.port) == ("a", 6379, "b", 99)
+    assert first[2:] == second[2:]
+    assert (first.password, first.db, first.prefix, first.lease) == ("x", 0, "p", 5)
+    assert first.tls
+    assert first.cluster
+    assert [str(each) for each in (first, second)] == ["redisclusters://me:**@a:6379", "redisclusters://me:**@b:99"]
+    (plain,) = addresses("rediscluster://a/0")
+    assert (plain.tls, plain.cluster, str(plain)) == (False, True, "rediscluster://a:6379")
+
+
 def test_options_are_read() -> None:
     query = (
         "visibility_timeout=15&lease=5&connect_timeout=1.5&global_keyprefix=x:&ssl_ca_certs=/ca.pem&ssl_cert_reqs=none"
@@ -90,6 +104,13 @@ def test_options_are_read() -> None:
         ("sentinels://host?master_name=m&sentinel_tls=perhaps", "sentinel_tls is 'perhaps' and must be true or false"),
         ("sentinel://host", "write sentinel://host:26379/0\\?master_name=mymaster"),
         ("sentinel://host?master_name=m;redis://host", "cannot be named together"),
+        ("rediscluster://host;redis://host", "all servers of a cluster are named with rediscluster://"),
+        ("rediscluster://host;redisclusters://host", "or all with redisclusters://"),
+        ("rediscluster://host/3", "rediscluster://host:6379: a cluster has database 0 alone, and the URL says 3"),
+        ("rediscluster://host?db=1", "database 0 alone, and the URL says 1; use a global_keyprefix"),
+        ("rediscluster://host?global_keyprefix={x}", "global_keyprefix is '{x}' and must have no braces"),
+        ("rediscluster://host?ssl_ca_certs=/ca.pem", "for redisclusters:// alone"),
+        ("rediscluster://host?master_name=m", "for sentinel:// alone"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(url: str, told: str) -> None:

@@ -37,6 +37,11 @@ class ClusterConsumer:
         """See ``ports.Tethered``: what somebody else may have by now."""
         return {id for consumer in self._consumers.values() for id in consumer.overdue()}
 
+    @property
+    def consumers(self) -> Sequence[RedisConsumer]:
+        """Those of the queues."""
+        return list(self._consumers.values())
+
     def __aiter__(self) -> AsyncIterator[list[Delivery]]:
         return self
 

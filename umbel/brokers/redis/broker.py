@@ -107,12 +107,13 @@ class RedisBroker(EnteredPerLoop[_Line], AdmitsShortcomings, OffersMarks, Offers
         if isinstance(outlet, Outlet):
             grave = self._grave_in(store)
             return RedisConsumer(store, listener, queues, window, retries, outlet, grave, self.clock)
-        news = asyncio.Event()
-        consumers = {}
-        for queue in queues:
+        news, each, consumers = asyncio.Event(), dict.fromkeys(queues), {}
+        for queue in each:
             own, way = outlet.to(queue)
             grave = self._grave_in(own)
-            consumers[queue] = RedisConsumer(own, listener, [queue], window, retries, way, grave, self.clock, news)
+            consumers[queue] = RedisConsumer(
+                own, listener, [queue], window, retries, way, grave, self.clock, news=news, beside=len(each) - 1
+            )
         return ClusterConsumer(consumers, outlet, news)
 
     async def size(self, queue: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from umbel.brokers.redis.outlet import Messages, Outlet, Posting, Told
@@ -11,6 +12,9 @@ from umbel.errors import StoreError, StoreUnreachable
 from umbel.model import Envelope, Route
 from umbel.stores.redis.cluster_store import ClusterStore
 from umbel.stores.redis.store import RedisStore
+
+_MOMENT = 1.0
+"""Seconds for making a queue known."""
 
 
 class ClusterOutlet:
@@ -55,11 +59,11 @@ class ClusterOutlet:
 
     async def _publish(self, queue: str, messages: Messages, failed: StoreError | None, follow: bool) -> None:
         if queue not in self._known_now():
-            try:
-                await self._store.link.ask_all(self._store.bindings(queue))
+            # What is sent next tells what is wrong, or can do without being listed until the next.
+            with contextlib.suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(_MOMENT):
+                    await self._store.link.ask_all(self._store.bindings(queue))
                 self._known_now().add(queue)
-            except StoreError:  # what is sent next tells it, or is more important than the list of queues
-                pass
         await self.to(queue)[1].publish(messages, failed, follow=follow)
 
     def _known_now(self) -> set[str]:

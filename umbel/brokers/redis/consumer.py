@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequ
 from typing import Any
 
 from umbel.brokers.redis.claims import Claim, Claims
-from umbel.brokers.redis.ears import Ears
+from umbel.brokers.redis.ears import MOST, Ears
 from umbel.brokers.redis.grave import Grave
 from umbel.brokers.redis.leases import Leases
 from umbel.brokers.redis.outlet import Outlet
@@ -42,6 +42,7 @@ _GOODBYE = 2.0
 class RedisConsumer:
     """The claim of one node, which has no more at a time than ``window`` allows. ``retries`` bounds the attempts in a
     row to claim from a server that is away, None is without end. ``news`` is set when there is something to hand out.
+    ``beside`` it the node has so many more like this.
 
     Claims are renewed as long as the process lives. What was handed out stays the node's when a claim is lost: a
     settlement then changes nothing, and what comes back here is not handed out again.
@@ -57,7 +58,9 @@ class RedisConsumer:
         outlet: Outlet,
         grave: Grave,
         clock: Clock,
+        *,
         news: asyncio.Event | None = None,
+        beside: int = 0,
     ) -> None:
         self._store = store
         self._listener = listener
@@ -85,7 +88,7 @@ class RedisConsumer:
         self._news = news or asyncio.Event()
         lists = [name for queue in self._queues for name in store.layout.lists(queue)]
         self._channels = [store.layout.due(queue) for queue in self._queues]
-        self._ears = Ears(store.link, lists, self._wake.set)
+        self._ears = Ears(store.link, lists, self._wake.set, polls=len(lists) * (beside + 1) > MOST)
         self._leases = Leases(store, self._claims, self._owner, self._queues, clock.now, self._late)
         self._services: list[asyncio.Task[None]] = []
         self._on_lost: Callable[[], None] | None = None

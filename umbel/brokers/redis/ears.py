@@ -10,7 +10,7 @@ from umbel.errors import StoreError, StoreUnreachable
 from umbel.stores.redis.link import PATIENCE, Way
 
 MOST = 16
-"""Lists that are waited for; more of them are looked at again and again."""
+"""Lists of one node that are waited for; more of them are looked at again and again."""
 
 _BLOCKS = 5
 """Seconds for which the server waits before it says that nothing has come."""
@@ -22,17 +22,18 @@ _PAUSE = 0.5
 class Ears:
     """One connection a list, on which the server blocks a move of the list's end onto its own place.
 
-    ``ring()`` is called whenever there may be something. ``listen`` is asked for while lists were found empty: a move
-    that is under way when messages are claimed again takes nothing, and ends with the next one.
+    With ``polls`` there are none. ``ring()`` is called whenever there may be something. ``listen`` is asked for while
+    lists were found empty: a move that is under way when messages are claimed again takes nothing, and ends with the
+    next one.
     """
 
-    def __init__(self, link: Way, lists: Sequence[str], ring: Callable[[], None]) -> None:
+    def __init__(self, link: Way, lists: Sequence[str], ring: Callable[[], None], *, polls: bool) -> None:
         self._link = link
         self._lists = lists
         self._ring = ring
         self._ears: dict[str, asyncio.Task[None]] = {}
         self._wanted: dict[str, asyncio.Event] = {}
-        self._polls = len(lists) > MOST
+        self._polls = polls
         self._pause = _FIRST_PAUSE
 
     def listen(self) -> float | None:

@@ -127,10 +127,10 @@ class ClusterLink:
         return None if link is None else link.standing
 
     def since_at(self, slot: int) -> float:
-        """When that connection was made."""
+        """When that connection was made, or the slot came there."""
         owner = self.map.owner(slot)
         link = None if owner is None else self._links.get(owner)
-        return 0.0 if link is None else link.since
+        return 0.0 if link is None else max(link.since, self.map.since(slot))
 
     async def _learn(self) -> None:
         error: StoreError | None = None
@@ -205,7 +205,7 @@ class SlotLink:
 
     @property
     def since(self) -> float:
-        """When the connection was made, in the loop's seconds."""
+        """When the connection was made, or the slot came there, in the loop's seconds."""
         return self._cluster.since_at(self._slot)
 
     @property

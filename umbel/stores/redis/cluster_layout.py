@@ -11,8 +11,9 @@ from umbel.wire.names import GROUP_KEYS, PRIORITY_STEPS
 class ClusterLayout(Layout):
     """The keys behind ``prefix``; those of messages that were handed out or died are of ``queue``.
 
-    A queue, a task and a chord each have a slot. All marks are in one, so that their changes are told in order; so are
-    notes of progress, for one counts at another, and the answers to those who have asked.
+    A queue has a slot, and so has each task's record. All marks are in one, so that their changes are told in order; so
+    are notes of progress, for one counts at another, chords, which are noted where they are joined, and the answers to
+    those who have asked.
     """
 
     def __init__(self, prefix: str = "", queue: str = "") -> None:
@@ -62,9 +63,11 @@ class ClusterLayout(Layout):
         return [self.record(id), self.side(id), f"{self._of(id)}none"]
 
     def group(self, id: str) -> list[str]:
-        own = self._of(id)
-        counted = [f"{own}chord{end}" for end in GROUP_KEYS]
-        return [*counted, f"{own}chord.joined", f"{own}chord.joiner", f"{own}chord"]
+        own = f"{self._of('chords')}.{id}"
+        return [f"{own}{end}" for end in (*GROUP_KEYS, ".joined", ".joiner", ".nested", ".body")]
+
+    def desk(self, name: str) -> str:
+        return f"{self._of('chords')}@{name}"
 
     def lists(self, queue: str) -> list[str]:
         name = f"{self._of(queue)}ready"

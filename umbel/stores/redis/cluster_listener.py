@@ -42,6 +42,7 @@ class ClusterListener:
 
     async def follow_each(self, ears: Sequence[tuple[str, Ear]]) -> None:
         """As ``Listener.follow_each``."""
+        self._where |= dict.fromkeys(ears)
         try:
             await self._hear(ears)
         except BaseException as error:
@@ -79,7 +80,8 @@ class ClusterListener:
         for each in ears:
             place = (await self._link.node(slot_of(each[0]))).addresses[0]
             by_place.setdefault(place, []).append(each)
-        for place, some in by_place.items():
+        for place, these in by_place.items():
+            some = [each for each in these if each in self._where]  # others have left meanwhile
             part = self._parts.get(place)
             if part is None:
                 part = self._parts[place] = Listener([place])
@@ -113,9 +115,10 @@ class ClusterListener:
         try:
             await self._hear(moved)
         except BaseException:
-            heard = [each for each in moved if self._where.get(each) is not None]
-            self.leave_each(heard)
-            self._where |= dict.fromkeys(heard)
+            left = [each for each in moved if each in self._where]
+            self.leave_each(left)
+            self._where |= dict.fromkeys(left)
             raise
-        for _, ear in moved:
-            ear(None)
+        for each in moved:
+            if each in self._where:
+                each[1](None)

@@ -36,12 +36,17 @@ class SlotMap:
         """Whether a server is to be asked before the next look."""
         self.version = 0
         """Grows with every change."""
+        self._since: dict[int, float] = {}
         self.lock = asyncio.Lock()
         """Held by whoever asks."""
 
     def owner(self, slot: int) -> Address | None:
         """Who has the slot; None for nobody."""
         return self._owners[slot]
+
+    def since(self, slot: int) -> float:
+        """When the slot got its owner, in the loop's seconds; 0 where it was that one's when it was first asked for."""
+        return self._since.get(slot, 0.0)
 
     def candidates(self) -> list[Address]:
         """Whom to ask, each time another one first: one that is cut off tells what was."""
@@ -65,11 +70,15 @@ class SlotMap:
             primaries[owner] = None
         if owners != self._owners:
             self.version += 1
+            pairs = enumerate(zip(self._owners, owners, strict=True))
+            now = asyncio.get_running_loop().time()
+            self._since |= {slot: now for slot, (old, new) in pairs if old is not None and old != new}
         self._owners, self.primaries, self.stale = owners, list(primaries), False
 
     def moved(self, slot: int, owner: Address) -> None:
         """The slot is there now, as the server says that had it."""
         self._owners[slot] = owner
+        self._since[slot] = asyncio.get_running_loop().time()
         self.version += 1
         self.stale = True
         self._turn = -1  # the next to be asked is the one that knows of it

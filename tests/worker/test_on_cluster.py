@@ -46,7 +46,7 @@ def test_tasks_run_their_results_come_and_what_a_killed_worker_held_is_run_again
     unknown = shop.send("nobody_knows_this")
     with pytest.raises(NotRegistered):
         shop.get(unknown)
-    assert [letter.id for letter in shop.app.dead.list()] == [unknown.id]
+    wait_until(lambda: [letter.id for letter in shop.app.dead.list()] == [unknown.id])
 
     route, message = shop.app.publisher.prepare("shop.add", (1, 1), {}, NO_OPTIONS)
     body = uuid.uuid4().hex

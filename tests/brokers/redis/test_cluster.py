@@ -209,7 +209,7 @@ async def test_messages_for_several_queues_leave_in_one_call_and_an_error_says_w
     assert [await broker.size(name) for name in ("a", "b", "c")] == [2, 2, 2]
     link = ClusterLink(broker.keeper.addresses)
     await link.ask("SET", ClusterLayout(prefix).lists("bad")[0], "text")
-    with pytest.raises(StoreUnreachable, match="1 of 2 queues .* should be a list") as caught:
+    with pytest.raises(StoreUnreachable, match=r"1 of 2 queues .* should be a list") as caught:
         await broker.publish([*to("a", calls(1)), *to("bad", calls(1))])
     assert caught.value.doubtful
     assert await broker.size("a") == 3

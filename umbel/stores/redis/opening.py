@@ -95,7 +95,7 @@ async def _log_in(connection: Connection) -> None:
             url = address._replace(cluster=False)
             raise StoreUnsuitable(f"{address}: it is no node of a cluster (cluster-enabled): write {url}")
         return  # a replica says itself where its primary is
-    if told.get(b"role") in (b"replica", b"slave"):
-        raise refusal(address, "READONLY")
     if told.get(b"mode") == b"cluster":
         raise refusal(address, "MOVED its mode is cluster")
+    if told.get(b"role") in (b"replica", b"slave"):
+        raise refusal(address, "READONLY")

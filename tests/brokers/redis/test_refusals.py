@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-import trustme
 
 from tests.brokers.redis.letters import call, calls
 from tools.rabbitmq import free_port
 from tools.redis_server import RedisServer
 from umbel.app import Umbel
 from umbel.brokers.redis import RedisBroker
-from umbel.errors import ConfigurationError, PublishError, StoreError, StoreRefused, StoreUnreachable
+from umbel.errors import PublishError, StoreError, StoreRefused, StoreUnreachable
 from umbel.model import Route
 from umbel.testing.conformance.harness import take, to
 
@@ -128,84 +125,3 @@ async def test_a_unix_socket_is_a_way_to_it(tmp_path: Path) -> None:
             assert server.command("-n", "2", "LLEN", "mail") == "1"
         finally:
             server.close()
-
-
-class Site(NamedTuple):
-    """A server that wants a client's certificate, and the files of both; ``stranger`` signed nobody here."""
-
-    port: int
-    ca: Path
-    certificate: Path
-    stranger: Path
-
-    def url(self, host: str = "127.0.0.1", **options: object) -> str:
-        """Where it is, with these options and a certificate to show."""
-        options = {"ssl_certfile": self.certificate, "ssl_keyfile": self.certificate} | options
-        query = "&".join(f"{name}={value}" for name, value in options.items() if value is not None)
-        return f"rediss://{host}:{self.port}/0?{query}"
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("tls")
-    ca, stranger = trustme.CA(), trustme.CA()
-    ca.cert_pem.write_to_path(folder / "ca.pem")
-    stranger.cert_pem.write_to_path(folder / "stranger.pem")
-    own, client = ca.issue_cert("127.0.0.1"), ca.issue_cert("client@example.org")
-    own.cert_chain_pems[0].write_to_path(folder / "server.pem")
-    own.private_key_pem.write_to_path(folder / "server.key")
-    client.private_key_and_cert_chain_pem.write_to_path(folder / "client.pem")
-    port = free_port()
-    files = ["--tls-cert-file", "server.pem", "--tls-key-file", "server.key", "--tls-ca-cert-file", "ca.pem"]
-    words = [str(folder / word) if "." in word else word for word in files]
-    server = RedisServer(folder / "server", "--tls-port", str(port), *words)
-    server.start()
-    yield Site(port, folder / "ca.pem", folder / "client.pem", folder / "stranger.pem")
-    server.close()
-
-
-async def send(url: str) -> int:
-    """Send one message; gives how many are there then."""
-    queue = f"tls-{uuid.uuid4().hex}"
-    async with RedisBroker(url) as broker:
-        await broker.publish(to(queue, calls(1)))
-        return await broker.size(queue)
-
-
-async def test_an_encrypted_server_whose_authority_is_named_is_trusted(site: Site) -> None:
-    assert await send(site.url(ssl_ca_certs=site.ca)) == 1
-
-
-async def test_a_server_of_an_unknown_authority_is_refused(site: Site) -> None:
-    with pytest.raises(StoreRefused, match="its certificate is not trusted") as caught:
-        await send(site.url())
-    assert "\n" not in str(caught.value)
-    with pytest.raises(StoreRefused, match="its certificate is not trusted"):
-        await send(site.url(ssl_ca_certs=site.stranger))
-
-
-async def test_a_server_of_another_name_is_refused(site: Site) -> None:
-    with pytest.raises(StoreRefused, match=r"its certificate is not trusted: .*[Hh]ostname mismatch.*localhost"):
-        await send(site.url(host="localhost", ssl_ca_certs=site.ca))
-
-
-async def test_any_certificate_will_do_where_that_is_asked_for(site: Site) -> None:
-    assert await send(site.url(host="localhost", ssl_cert_reqs="none")) == 1
-
-
-async def test_a_server_that_wants_a_certificate_says_so(site: Site) -> None:
-    # Whether its word comes before the end of the connection is a matter of luck.
-    with pytest.raises(StoreError, match=r"no TLS connection: .*CERTIFICATE_REQUIRED|for want of a certificate"):
-        await send(site.url(ssl_ca_certs=site.ca, ssl_certfile=None, ssl_keyfile=None))
-
-
-@pytest.mark.parametrize("option", ["ssl_ca_certs", "ssl_certfile"])
-async def test_a_file_that_is_missing_is_named(site: Site, option: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"/0: nowhere\.pem.* cannot be read"):
-        await send(site.url(**{option: "nowhere.pem"}))
-
-
-async def test_a_server_that_speaks_encrypted_is_told_to_who_speaks_in_the_clear(site: Site) -> None:
-    async with RedisBroker(f"redis://127.0.0.1:{site.port}/0") as broker:
-        with pytest.raises(StoreError, match=rf"127\.0\.0\.1:{site.port}"):
-            await broker.publish(to("mail", calls(1)))

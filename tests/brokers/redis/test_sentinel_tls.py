@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import trustme
 
 from tests.brokers.redis.letters import calls
+from tests.servers.certificates import Certificates
 from tests.worker.process import wait_until
 from tools.rabbitmq import free_port
 from tools.redis_sentinel import NAME, Sentinel
@@ -41,14 +41,8 @@ class Site(NamedTuple):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("tls")
-    ca, stranger = trustme.CA(), trustme.CA()
-    ca.cert_pem.write_to_path(folder / "ca.pem")
-    stranger.cert_pem.write_to_path(folder / "stranger.pem")
-    own = ca.issue_cert("127.0.0.1")
-    own.cert_chain_pems[0].write_to_path(folder / "own.pem")
-    own.private_key_pem.write_to_path(folder / "own.key")
-    files = [("cert-file", "own.pem"), ("key-file", "own.key"), ("ca-cert-file", "ca.pem")]
-    options = [(f"tls-{name}", str(folder / file)) for name, file in files] + [("tls-auth-clients", "no")]
+    files = Certificates(folder)
+    options = [*files.for_redis(), ("tls-auth-clients", "no")]
     ports = free_port(), free_port()
     server = RedisServer(
         folder / "server",
@@ -61,7 +55,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     server.start()
     sentinel.start()
     wait_until(lambda: listens(ports[1]))
-    yield Site(sentinel, ports[1], folder / "ca.pem", folder / "stranger.pem")
+    yield Site(sentinel, ports[1], files.ca, files.stranger)
     sentinel.kill()
     server.close()
 

@@ -28,6 +28,9 @@ OUT = (8, 30)
 IN = (22, 62)
 """Files and functions that a delivery may enter from the broker's hands to its settlement: node, runner, broker."""
 
+BESIDE = "umbel-outbox"
+"""The thread that looks now and then whether a report waits too long: no delivery passes it."""
+
 PACKAGE = str(Path(umbel.__file__).parent)
 
 
@@ -39,7 +42,9 @@ class Trail:
         self.entered: set[tuple[str, str]] = set()
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
-        if self.on and event == "call" and frame.f_code.co_filename.startswith(PACKAGE):
+        if not self.on or event != "call" or threading.current_thread().name == BESIDE:
+            return
+        if frame.f_code.co_filename.startswith(PACKAGE):
             self.entered.add((frame.f_code.co_filename[len(PACKAGE) + 1 :], frame.f_code.co_qualname))
 
     def counts(self) -> tuple[int, int]:

@@ -159,6 +159,14 @@ async def test_a_primary_that_dies_is_replaced_and_nothing_is_lost(
     name = of_server(redis_cluster, prefix, primary)
     other = of_server(redis_cluster, prefix, next(each for each in redis_cluster.primaries if each is not primary))
     first, second, elsewhere = calls(20), calls(20), calls(5)
+    awaited = of_server(redis_cluster, prefix, primary)  # the keys of a record of this id are there, too
+    watching: asyncio.Future[SealedRecord] = asyncio.ensure_future(anext(backend.watch([awaited])))
+    channel = ClusterLayout(prefix).record(awaited)
+
+    async def is_watched() -> bool:
+        return primary.command("PUBSUB", "NUMSUB", channel).endswith("1")
+
+    await until(is_watched)
     async with listening(await broker.consume([name, other], 100)) as ear:
         await broker.publish(to(name, first))
         await ear.hears(20)
@@ -180,6 +188,9 @@ async def test_a_primary_that_dies_is_replaced_and_nothing_is_lost(
         assert set(ids(everything)) == {each.id for each in (*first, *second, *elsewhere)}
         await settle_all(ear.consumer, everything, ACK)
     assert await broker.queues() == []
+    await backend.store([SealedRecord(awaited, "SUCCESS", b'{"status": "SUCCESS"}')])
+    with anyio.fail_after(PATIENCE):
+        assert (await watching).id == awaited
     await anyio.to_thread.run_sync(redis_cluster.bring_back, primary, replica)
 
 
@@ -200,6 +211,28 @@ async def test_what_a_dead_node_held_comes_back_from_every_server(redis_cluster:
                 }
                 assert all(delivery.redelivered for delivery in again)
                 await settle_all(second.consumer, again, ACK)
+
+
+async def test_a_message_that_is_taken_back_by_one_who_dies_meanwhile_comes_again(
+    broker: RedisBroker, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is claimed, then its end is recorded, then it is removed."""
+
+    async def cut(*args: object) -> None:
+        raise StoreUnreachable("cut by the test")
+
+    ready, later = calls(2)
+    await broker.publish([*to("mail", [ready]), *to("mail", [later], time.time() + 3600)])
+    async with RedisBroker(f"{url}&lease=1") as hasty:
+        with monkeypatch.context() as patch:
+            patch.setattr(hasty.keeper, "write", cut)
+            with pytest.raises(StoreUnreachable, match="cut by the test"):
+                await hasty.withdraw([ready.id, later.id], lambda envelope: [SealedRecord(envelope.id, "REVOKED", b"")])
+        assert await broker.size("mail") == 1
+        async with listening(await hasty.consume(["mail"], 5)) as ear:
+            (again,) = await ear.hears(1)
+        assert (again.envelope.id, again.redelivered) == (ready.id, True)
+        assert await broker.size("mail") == 2
 
 
 async def test_messages_for_several_queues_leave_in_one_call_and_an_error_says_when_some_have_arrived(

@@ -97,10 +97,13 @@ class RedisCluster:
 
     def pair(self) -> tuple[RedisServer, RedisServer]:
         """A primary and its replica, as they are now."""
-        for replica in self.servers:
-            told = dict(line.partition(":")[::2] for line in replica.command("INFO", "replication").splitlines())
-            if told["role"] == "slave":
-                return next(each for each in self.servers if str(each.port) == told["master_port"]), replica
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            for replica in self.servers:
+                told = dict(line.partition(":")[::2] for line in replica.command("INFO", "replication").splitlines())
+                if told["role"] == "slave":
+                    return next(each for each in self.servers if str(each.port) == told["master_port"]), replica
+            time.sleep(0.02)
         raise RuntimeError("no server of the cluster is a replica")
 
     def taken_over(self, primary: RedisServer, replica: RedisServer) -> None:
@@ -110,10 +113,11 @@ class RedisCluster:
         self._wait(lambda: all(self._agrees(server) for server in left))
         self.primaries = [replica if server is primary else server for server in self.primaries]
 
-    def bring_back(self, killed: RedisServer, primary: RedisServer) -> None:
-        """Start a primary that was killed; return when it is the replica of the one that has taken over."""
-        killed.start()
-        self._wait(lambda: "state=online" in primary.command("INFO", "replication"))
+    def bring_back(self, killed: RedisServer) -> None:
+        """Start a server that was killed, if it was; return when all agree and a failover would work again."""
+        if not killed.runs:
+            killed.start()
+        self._wait(lambda: "state=online" in self.pair()[0].command("INFO", "replication"))
         self._wait(lambda: all(self._agrees(server) for server in self.servers))
 
     def close(self) -> None:

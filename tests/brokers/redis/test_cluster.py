@@ -167,31 +167,25 @@ async def test_a_primary_that_dies_is_replaced_and_nothing_is_lost(
         return primary.command("PUBSUB", "NUMSUB", channel).endswith("1")
 
     await until(is_watched)
-    async with listening(await broker.consume([name, other], 100)) as ear:
-        await broker.publish(to(name, first))
-        await ear.hears(20)
-        redis_cluster.caught_up(primary)
-        primary.kill()
-        await broker.publish(to(other, elsewhere))  # those of another server go on
-        await ear.hears(25)
-        await anyio.to_thread.run_sync(redis_cluster.taken_over, primary, replica)
-
-        async def is_sent() -> bool:
-            try:
-                await broker.publish(to(name, second))
-            except StoreUnreachable:
-                return False
-            return True
-
-        await until(is_sent)
-        everything = await ear.hears(45)
-        assert set(ids(everything)) == {each.id for each in (*first, *second, *elsewhere)}
-        await settle_all(ear.consumer, everything, ACK)
-    assert await broker.queues() == []
-    await backend.store([SealedRecord(awaited, "SUCCESS", b'{"status": "SUCCESS"}')])
-    with anyio.fail_after(PATIENCE):
-        assert (await watching).id == awaited
-    await anyio.to_thread.run_sync(redis_cluster.bring_back, primary, replica)
+    try:
+        async with listening(await broker.consume([name, other], 100)) as ear:
+            await broker.publish(to(name, first))
+            await ear.hears(20)
+            redis_cluster.caught_up(primary)
+            primary.kill()
+            await broker.publish(to(other, elsewhere))  # those of another server go on
+            await ear.hears(25)
+            await anyio.to_thread.run_sync(redis_cluster.taken_over, primary, replica)
+            await broker.publish(to(name, second))
+            everything = await ear.hears(45)
+            assert set(ids(everything)) == {each.id for each in (*first, *second, *elsewhere)}
+            await settle_all(ear.consumer, everything, ACK)
+        assert await broker.queues() == []
+        await backend.store([SealedRecord(awaited, "SUCCESS", b'{"status": "SUCCESS"}')])
+        with anyio.fail_after(PATIENCE):
+            assert (await watching).id == awaited
+    finally:
+        await anyio.to_thread.run_sync(redis_cluster.bring_back, primary)
 
 
 async def test_what_a_dead_node_held_comes_back_from_every_server(redis_cluster: RedisCluster, url: str) -> None:

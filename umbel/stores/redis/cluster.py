@@ -177,11 +177,20 @@ class ClusterLink:
                     self.map.moved(slot, self._named(link.addresses[0], error.said))
                 if loop.time() + pause > deadline:
                     raise
-            except StoreUnreachable:
+            except StoreUnreachable as error:
                 self.map.stale = True
-                raise
+                if error.doubtful or loop.time() + pause > deadline or not await self._has_gone(slot, link):
+                    raise
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE, 2 * pause)
+
+    async def _has_gone(self, slot: int, link: Link) -> bool:
+        """Whether the slot is another server's by now."""
+        try:
+            await self.learn()
+        except StoreError:
+            return False
+        return self.map.owner(slot) not in (None, link.addresses[0])
 
     def _named(self, asked: Address, said: str) -> Address:
         host, _, port = said.split()[2].rpartition(":")

@@ -88,6 +88,8 @@ def at_once(bench: Bench) -> list[Answer]:
         mine: dict[str, Callable[[], Figures]] = {
             name: partial(crowd, bench, module, verb, count, width) for name, module in modules.items()
         }
+        if RAW not in mine:  # it has no threads: so many at once on one loop
+            mine[f"{RAW}, {width} coroutines"] = partial(crowd, bench, BARE, "coroutines", count, width)
         rates = column(bench.in_turns(what, {**mine, **hurried}), "rate")
         answers.append(Answer(question=what, unit="calls/s", values=rates, bars=[bar]))
     return answers

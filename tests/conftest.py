@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -24,6 +25,20 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # after nohup
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.pluginmanager.register(Ledger(expected_skips(ROOT / "tests" / "expected_skips.txt")), "ledger")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
+    """What a process of several tells of a test has no half characters, which it could not send."""
+    return cast("dict[str, Any] | None", _whole((yield)))
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_whole(key): _whole(each) for key, each in value.items()}
+    return type(value)(map(_whole, value)) if type(value) in (list, tuple) else value
 
 
 @pytest.fixture(scope="session")

@@ -87,10 +87,13 @@ def fails(*args: Any) -> None:
 
 @deed(bind=True)
 def again(self: Any, queue: str) -> Any:
-    """Ends on its second attempt, which is sent to ``queue``."""
+    """Ends on its second attempt, which is sent to ``queue``.
+
+    Not at once: Celery writes RETRY after it has sent, over what the other end may have written meanwhile.
+    """
     if not self.request.retries:
         note(f"first {self.request.id} {END}")
-        raise self.retry(exc=ValueError("not yet"), countdown=0, queue=queue)
+        raise self.retry(exc=ValueError("not yet"), countdown=0.5, queue=queue)
     return [END, self.request.retries]
 
 

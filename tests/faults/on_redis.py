@@ -18,10 +18,12 @@ from tests.faults.mill import open_mill
 from tests.faults.site import Site
 from tests.servers.proxy import Proxy
 from tools.rabbitmq import RabbitMQ
+from tools.redis_cluster import RedisCluster
 from tools.redis_server import RedisServer
 from umbel.app import Umbel
 from umbel.model import FINAL_STATES
 from umbel.ports import Broker, ResultBackend
+from umbel.stores.redis.cluster_layout import ClusterLayout
 from umbel.stores.redis.records import state_in
 
 
@@ -32,11 +34,15 @@ class OnRedis(Site):
     """
 
     def __init__(
-        self, folder: Path, server: RedisServer, proxy: Proxy | None = None, lease: float = 25.0, backend: str = ""
+        self,
+        folder: Path,
+        server: RedisServer | RedisCluster,
+        proxy: Proxy | None = None,
+        lease: float = 25.0,
+        backend: str = "",
     ) -> None:
         super().__init__(folder)
         self.prefix = f"site-{uuid.uuid4().hex}:"
-        self.server = server
         self.direct = f"{server.url}?global_keyprefix={self.prefix}&lease={lease}"
         self.url = self.direct if proxy is None else proxy.url(self.direct)
         self.environ["UMBEL_BROKER_URL"] = self.app.conf.broker_url = self.url
@@ -44,7 +50,14 @@ class OnRedis(Site):
         if backend:
             self.environ["UMBEL_RESULT_BACKEND"] = backend
             self.app.conf.result_backend = self.watcher.conf.result_backend = backend
+        self._server = server
         self._witness: Witness | None = None
+
+    @property
+    def server(self) -> RedisServer:
+        """The server."""
+        assert isinstance(self._server, RedisServer)
+        return self._server
 
     def dead(self) -> Collection[str]:
         return dead_ids(self.watcher)
@@ -68,7 +81,7 @@ class OnRedis(Site):
 
     def witness(self) -> None:
         """From now on write down every final record that is told."""
-        self._witness = Witness(self.server, self.prefix)
+        self._witness = Witness(self.server, f"{self.prefix}celery-task-meta-")
 
     def written_twice(self) -> list[tuple[object, ...]]:
         assert self._witness is not None
@@ -81,6 +94,25 @@ class OnRedis(Site):
             self._witness.close()
 
 
+class OnCluster(OnRedis):
+    """Messages and results are on a Redis Cluster."""
+
+    def __init__(self, folder: Path, cluster: RedisCluster, lease: float = 25.0) -> None:
+        super().__init__(folder, cluster, lease=lease)
+        self.cluster = cluster
+        self.layout = ClusterLayout(self.prefix, "celery")
+
+    def left(self) -> int:
+        async def size(broker: Broker, backend: ResultBackend) -> int:
+            claimed = await broker.keeper.link.ask("HLEN", self.layout.unacked)  # type: ignore[attr-defined]
+            return await broker.size("celery") + int(claimed)
+
+        return ask(self.watcher, size)
+
+    def witness(self) -> None:
+        self._witness = Witness(self.cluster.primaries[-1], f"{self.prefix}{{umbel.", "}record")
+
+
 class Beside(Abroad):
     """Messages are on RabbitMQ, results on Redis."""
 
@@ -91,7 +123,7 @@ class Beside(Abroad):
         self._witness: Witness | None = None
 
     def witness(self) -> None:
-        self._witness = Witness(self._results, self._prefix)
+        self._witness = Witness(self._results, f"{self._prefix}celery-task-meta-")
 
     def written_twice(self) -> list[tuple[object, ...]]:
         assert self._witness is not None
@@ -104,13 +136,16 @@ class Beside(Abroad):
 
 
 class Witness:
-    """Hears of every record that the server takes, over a connection of its own, as long as that lasts."""
+    """Hears of every record that the server takes, over a connection of its own, as long as that lasts.
 
-    def __init__(self, server: RedisServer, prefix: str) -> None:
+    The names of the channels begin and end so, with an id between.
+    """
+
+    def __init__(self, server: RedisServer, begin: str, end: str = "") -> None:
         self.ends: defaultdict[str, list[str]] = defaultdict(list)
-        self._prefix = f"{prefix}celery-task-meta-".encode()
+        self._begin, self._end = begin, end
         self._socket = socket.create_connection(("127.0.0.1", server.port))
-        self._socket.sendall(f"PSUBSCRIBE {prefix}celery-task-meta-*\r\n".encode())
+        self._socket.sendall(f"PSUBSCRIBE {begin}*{end}\r\n".encode())
         self._reader = Reader()
         assert self._told(b"psubscribe")
         self._thread = threading.Thread(target=self._listen, name="witness")
@@ -132,7 +167,7 @@ class Witness:
         while (told := self._told(b"pmessage")) is not None:
             state = state_in(told[3])
             if state in FINAL_STATES:
-                self.ends[told[2].removeprefix(self._prefix).decode()].append(state)
+                self.ends[told[2].decode().removeprefix(self._begin).removesuffix(self._end)].append(state)
 
     def twice(self) -> list[tuple[object, ...]]:
         """Each task that had more than one end, with those."""

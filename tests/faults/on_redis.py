@@ -6,7 +6,7 @@ import socket
 import threading
 import uuid
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -72,11 +72,17 @@ class OnRedis(Site):
 
         return ask(self.watcher, size)
 
+    @property
+    def servers(self) -> Sequence[RedisServer]:
+        """Those that have keys."""
+        return [self.server]
+
     def keys(self) -> dict[str, int]:
         """Every key without the prefix, and in how many seconds it expires; -1 for never."""
         found = {}
-        for key in self.server.command("KEYS", f"{self.prefix}*").splitlines():
-            found[key.removeprefix(self.prefix)] = int(self.server.command("TTL", key))
+        for server in self.servers:
+            for key in server.command("KEYS", f"{self.prefix}*").splitlines():
+                found[key.removeprefix(self.prefix)] = int(server.command("TTL", key))
         return found
 
     def witness(self) -> None:
@@ -101,6 +107,10 @@ class OnCluster(OnRedis):
         super().__init__(folder, cluster, lease=lease)
         self.cluster = cluster
         self.layout = ClusterLayout(self.prefix, "celery")
+
+    @property
+    def servers(self) -> Sequence[RedisServer]:
+        return self.cluster.primaries
 
     def left(self) -> int:
         async def size(broker: Broker, backend: ResultBackend) -> int:

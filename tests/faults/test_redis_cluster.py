@@ -53,6 +53,15 @@ def wandering(site: OnCluster) -> Iterator[None]:
     assert len(moves) == MOVES
 
 
+def test_without_a_kill_everything_is_run_exactly_once_and_nothing_is_left_behind(
+    site: OnCluster, enter: Enter
+) -> None:
+    worker = scenarios.disturb_nothing(site, site.ledger("Redis Cluster, no kills"), enter, TASKS)
+    worker.process.terminate()
+    worker.wait()
+    assert {key for key, seconds in site.keys().items() if seconds < 0} == {"umbel.queues"}
+
+
 def test_nothing_is_lost_however_a_worker_is_killed_while_slots_are_moved(site: OnCluster, enter: Enter) -> None:
     ledger = site.ledger("Redis Cluster, kills, a slot that moves")
     with wandering(site):

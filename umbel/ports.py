@@ -185,6 +185,16 @@ class Follows(Protocol):
 
 
 @runtime_checkable
+class AnswersLate(Protocol):
+    """A consumer whose ``settle`` returns before the server has heard of it."""
+
+    async def heard(self) -> None:
+        """Return when everything that was settled so far is settled, even if this process is killed now; raises
+        nothing."""
+        ...
+
+
+@runtime_checkable
 class Tethered(Protocol):
     """A consumer whose claims hang on a connection: when that is lost, the store may give them to others at once.
 

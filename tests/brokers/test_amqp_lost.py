@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from tests.brokers.test_amqp import letter
+from tests.servers.proxy import Proxy
 from tools.rabbitmq import RabbitMQ
 from umbel.brokers.amqp import AmqpBroker
 from umbel.brokers.amqp.consumer import AmqpConsumer
 from umbel.errors import StoreUnreachable
 from umbel.model import ACK, REQUEUE, RETURN, Delivery, Envelope, Queue, Route, Settlement, dead
+from umbel.ports import AnswersLate
 from umbel.testing.conformance.harness import Ear, listening, settle_all, take, to, until
 from umbel.wire.amqp import resent, starts_of
 
@@ -42,6 +44,28 @@ class TestLostConnections:
         connection.abort(StoreUnreachable("cut by the test"))
         await broker.publish([(Route(queue), letter())])
         assert await broker.size(queue) == 2
+
+    async def test_what_the_server_has_heard_of_does_not_come_again(
+        self, rabbitmq: RabbitMQ, broker: AmqpBroker, queue: str
+    ) -> None:
+        """Whoever starts a task only then may be killed in the same moment: it is run at most once."""
+        await broker.publish(to(queue, [letter()]))
+        with Proxy(rabbitmq.port) as proxy:
+            async with AmqpBroker(proxy.url(rabbitmq.url)) as far, listening(await far.consume([queue], 1)) as ear:
+                (delivery,) = await ear.hears(1)
+                assert isinstance(ear.consumer, AnswersLate)
+                proxy.stall()
+                await ear.consumer.settle([Settlement(delivery, ACK)])
+                hearing = asyncio.create_task(ear.consumer.heard())
+                done, _ = await asyncio.wait([hearing], timeout=0.2)
+                assert not done
+                proxy.flow()
+                await hearing
+                proxy.refuse()
+                proxy.cut()
+                behind = letter()
+                await broker.publish(to(queue, [behind]))
+                assert [each.envelope for each in await take(broker, queue, 1)] == [behind]
 
     async def test_what_comes_back_to_whoever_held_it_is_not_handed_out_again(
         self, broker: AmqpBroker, queue: str

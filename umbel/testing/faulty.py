@@ -38,6 +38,7 @@ from umbel.app import Umbel
 from umbel.errors import ConfigurationError, StoreError, UnknownOption
 from umbel.model import Delivery, Envelope, Queue, Route, SealedRecord, Settlement
 from umbel.ports import (
+    AnswersLate,
     Broker,
     Consumer,
     CountsStarts,
@@ -282,6 +283,8 @@ class FaultyConsumer:
             self.keeps = self._keeps
         if isinstance(inner, Follows):
             self.send = self._send
+        if isinstance(inner, AnswersLate):
+            self.heard = inner.heard
         if isinstance(inner, Tethered):
             self.on_lost = inner.on_lost
             self.overdue = inner.overdue

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from umbel.clock import Clock
 from umbel.errors import StoreError, StoreUnreachable
 from umbel.model import Envelope, Route, SealedRecord, Settlement
-from umbel.ports import Broker, Consumer, Follows, KeepsRecords, Mark, Marks, ResultBackend
+from umbel.ports import AnswersLate, Broker, Consumer, Follows, KeepsRecords, Mark, Marks, ResultBackend
 from umbel.tracking import Note, keeper_of
 from umbel.wire.marking import resent
 
@@ -43,6 +43,7 @@ class Settling:
         self.whole = backend is None or (isinstance(consumer, KeepsRecords) and consumer.keeps(backend))
         """Whether a settlement and its record are one step."""
         self._send = consumer.send if isinstance(consumer, Follows) else broker.publish
+        self._heard = consumer.heard if isinstance(consumer, AnswersLate) else None
         self._progress = keeper_of(broker, backend)
         self._notes: dict[str, Note] = {}
         self._pending: list[Settlement | SealedRecord] = []
@@ -110,6 +111,8 @@ class Settling:
                 if self._loose:
                     await self._send_loose()
                 await self._write(batch)
+                if then and self._heard is not None:
+                    await self._heard()
             except StoreError as error:
                 if pause == _FIRST_PAUSE:
                     logger.error("Results and settlements are kept and tried again: %s", error)

@@ -313,6 +313,14 @@ class AmqpConsumer:
             self._channel.settle(self._tags.ack(done) + self._tags.give_back(back))
         self._news.set()
 
+    async def heard(self) -> None:
+        """See ``ports.AnswersLate``. A connection that is lost meanwhile is no reason to wait: what comes back of it is
+        known here."""
+        with contextlib.suppress(StoreError):
+            if self._channel is not None and self._channel.ended is None:
+                await self._channel.heard()
+            await self._shelter.heard()
+
     async def resize(self, prefetch: int) -> None:
         self._prefetching.wanted = prefetch
         if not prefetch:

@@ -67,6 +67,11 @@ class Shelter:
         if self._channel is not None and self._channel.ended is None:
             self._channel.settle(frames.ack(self._channel.number, tag, False))
 
+    async def heard(self) -> None:
+        """Return when the server knows what was forgotten; raises ``StoreError`` when it may not."""
+        if self._channel is not None and self._channel.ended is None:
+            await self._channel.heard()
+
     async def close(self) -> None:
         """Let go of all copies: they go home."""
         channel, self._channel = self._channel, None

@@ -172,6 +172,10 @@ class Channel:
 
     # -- consuming ------------------------------------------------------------------------------------------------
 
+    async def heard(self) -> None:
+        """Return when the server has taken in all that was sent over this channel so far: it answers in order."""
+        await self.call(commands.Channel.Flow(True), commands.Channel.FlowOk)
+
     async def qos(self, prefetch: int) -> None:
         """How many deliveries each consumer started from now on may hold."""
         await self.call(commands.Basic.Qos(0, prefetch, False), commands.Basic.QosOk)

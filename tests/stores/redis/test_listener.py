@@ -124,7 +124,9 @@ async def test_a_connection_that_nobody_needs_goes_in_time(
 
         await until(gone)
     await listener.follow([channel], heard)
-    await asyncio.sleep(0.1)
+    listener.leave([channel], heard)
+    await listener.follow([channel], heard)
+    await asyncio.sleep(0.1)  # the case itself: longer than it lingers
     assert await connected()
     await listener.close()
 

@@ -150,6 +150,7 @@ async def test_the_next_server_of_several_is_tried(redis: RedisServer) -> None:
         ("MISCONF Errors writing to the AOF file", StoreFull, "cannot write to its disk"),
         ("READONLY You can't write against a read only replica.", StoreUnreachable, "it is a replica"),
         ("MOVED 3999 127.0.0.1:6381", StoreUnsuitable, "node of a cluster"),
+        ("ASK 3999 127.0.0.1:6381", StoreUnsuitable, "keys are spread: write rediscluster://:**@host:6379 "),
         ("NOPERM this user has no permissions", StoreRefused, "forbidden"),
         ("ERR invalid DB index", StoreRefused, "there is no database 7"),
         ("ERR something else", StoreError, "something else"),
@@ -161,6 +162,18 @@ def test_what_a_server_says_is_told_in_umbels_terms(said: str, error: type[Store
     assert type(made) is error
     assert told in str(made)
     assert str(made).startswith("redis://:**@host:6379/7: ")
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("rediss://host:7000", "write redisclusters://host:7000 "),
+        ("redis+socket:///run/redis.sock", "write rediscluster://host:6379 "),
+    ],
+)
+def test_the_url_of_a_cluster_is_told_as_far_as_it_is_known(url: str, meant: str) -> None:
+    (address,) = addresses(url)
+    assert meant in str(refusal(address, "MOVED 3999 127.0.0.1:6381"))
 
 
 async def test_a_server_that_takes_no_writes_any_more_is_left(link: Link, redis: RedisServer) -> None:

@@ -66,5 +66,5 @@ def refusal(address: Address, said: str) -> StoreError:
 
 
 def _of_a_cluster(address: Address, said: str) -> StoreUnsuitable:
-    url = address._replace(cluster=True, db=0, path="", master="")
+    url = address._replace(cluster=True, path="", master="", host=address.host or "host", port=address.port or 6379)
     return StoreUnsuitable(f"{address}: it is a node of a cluster, whose keys are spread: write {url} ({said:.120})")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import anyio
 import pytest
 import trustme
 
@@ -20,7 +22,7 @@ from umbel.stores.redis.cluster import ClusterLink
 from umbel.stores.redis.cluster_layout import ClusterLayout
 from umbel.stores.redis.link import Link, Script
 from umbel.stores.redis.slots import slot_of
-from umbel.testing.conformance.harness import until
+from umbel.testing.conformance.harness import PATIENCE, until
 
 pytestmark = pytest.mark.server
 
@@ -145,6 +147,48 @@ async def test_what_a_lost_connection_may_have_done_is_told_and_not_done_again(
         await waiting
     assert caught.value.doubtful
     assert await link.ask("INCR", f"{tag}n") == 1
+
+
+@pytest.fixture
+async def silent() -> AsyncIterator[int]:
+    """The port of a server that takes connections and says nothing."""
+    over = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await over.wait()
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+        over.set()
+
+
+async def test_a_server_that_falls_silent_is_asked_about_though_nobody_waits_until_it_counts_as_lost(
+    link: ClusterLink, tag: str, silent: int
+) -> None:
+    await link.ask("SET", f"{tag}n", 0)
+    owner = link.map.owner(slot_of(tag))
+    assert owner is not None
+    told = [[slot_of(tag), slot_of(tag), [b"127.0.0.1", silent]]]
+    link.map.learn(owner._replace(connect_timeout=PATIENCE), told)  # as of a server that has stopped since
+    for _ in range(20):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await link.ask("INCR", f"{tag}n")
+    assert await link.ask("GET", f"{tag}n") != b"0"
+
+
+async def test_a_silent_server_is_not_the_only_one_that_is_asked_who_has_what(
+    redis_cluster: RedisCluster, tag: str, silent: int
+) -> None:
+    for _ in range(2):  # whichever is asked first
+        first = f"rediscluster://127.0.0.1:{silent}?connect_timeout={10 * PATIENCE}"
+        link = ClusterLink(addresses(f"{first};{redis_cluster.url}"))
+        with anyio.fail_after(PATIENCE):
+            await link.ask("INCR", f"{tag}n")
+            await link.learn(anew=True)
+        await link.close()
 
 
 # -- what cannot be used

@@ -16,6 +16,11 @@ from umbel.stores.redis.slots import SlotMap, slot_of
 T = TypeVar("T")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.2
+_OLD = 0.5
+"""Seconds after which a server without a connection is not connected to before another was asked about it."""
+
+_MOMENT = 1.0
+"""Seconds for which a server is asked who has what, before the next one is."""
 
 
 class ClusterLink:
@@ -113,6 +118,10 @@ class ClusterLink:
         if self.map.stale or self._version != self.map.version:
             await self.learn()
         owner = self.map.owner(slot)
+        if owner is not None and self._link(owner).standing is None and self._is_old:
+            # Another may have taken over, and whoever waits for the one that is gone may not wait until that is told.
+            await self.learn(anew=True)
+            owner = self.map.owner(slot)
         if owner is None:
             self.map.stale = True
             raise StoreUnreachable(
@@ -132,17 +141,25 @@ class ClusterLink:
         link = None if owner is None else self._links.get(owner)
         return 0.0 if link is None else max(link.since, self.map.since(slot))
 
+    @property
+    def _is_old(self) -> bool:
+        return asyncio.get_running_loop().time() - self.map.learnt > _OLD
+
     async def _learn(self) -> None:
         error: StoreError | None = None
-        for address in self.map.candidates():
+        candidates = self.map.candidates()
+        for address in candidates:
+            seconds = address.connect_timeout
+            if address is not candidates[-1]:
+                seconds = min(_MOMENT, seconds)
             known = self._links.get(address)
             link = known if known is not None and known.standing is not None else Link([address], self._patience)
             try:
-                async with asyncio.timeout(address.connect_timeout):
+                async with asyncio.timeout(seconds):
                     self.map.learn(address, await link.ask("CLUSTER", "SLOTS"))
                 return
             except TimeoutError:
-                error = error or StoreUnreachable(f"{address}: no answer within {address.connect_timeout:g} s")
+                error = error or StoreUnreachable(f"{address}: no answer within {seconds:g} s")
             except StoreError as refused:
                 if error is None or not isinstance(refused, StoreUnreachable):
                     error = refused

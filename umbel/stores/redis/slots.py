@@ -36,6 +36,8 @@ class SlotMap:
         """Whether a server is to be asked before the next look."""
         self.version = 0
         """Grows with every change."""
+        self.learnt = 0.0
+        """When a server has told, in the loop's seconds."""
         self._since: dict[int, float] = {}
         self.lock = asyncio.Lock()
         """Held by whoever asks."""
@@ -68,10 +70,10 @@ class SlotMap:
             owner = self.place(asked, "" if host == "?" else host, int(primary[1]))
             owners[first : last + 1] = [owner] * (last - first + 1)
             primaries[owner] = None
+        self.learnt = now = asyncio.get_running_loop().time()
         if owners != self._owners:
             self.version += 1
             pairs = enumerate(zip(self._owners, owners, strict=True))
-            now = asyncio.get_running_loop().time()
             self._since |= {slot: now for slot, (old, new) in pairs if old is not None and old != new}
         self._owners, self.primaries, self.stale = owners, list(primaries), False
 

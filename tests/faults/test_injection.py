@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from tests.faults import injecting
 from tests.faults.alone import Worker
-from tests.faults.checker import Account, Diary, Ledger, dead_ids
+from tests.faults.checker import Diary, Ledger, dead_ids
+from tests.faults.injecting import COMES_BACK, PAUSE, RATE, SENT_APART, SENT_LOOSE, TASKS
 from tests.faults.mill import open_mill
+from tests.faults.scenarios import Enter
 from umbel.app import Umbel
 from umbel.testing.faulty import Faults, inject
 
-TASKS = 150
-RATE = 0.2
-PAUSE = 0.004
 SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 12))]
-SENT_LOOSE = ("early_again",)
-"""What follows a task that was acknowledged early is sent by itself: when the answer is lost, it is sent again."""
-
-SENT_APART = ("early_again", "again", "tired")
-"""Where messages and results are two stores, all that follows is sent before its cause is settled."""
-
-COMES_BACK = ("returns",)
-"""What a worker gives back at its end is marked as redelivered, so that this task's first attempt is not made."""
 
 
 class Layout(NamedTuple):
@@ -43,7 +36,6 @@ LAYOUTS = {
     "two": Layout("memory://{name}", "sqlite:///{folder}/results.db", SENT_APART),
 }
 
-Enter = Callable[[Account], None]
 MakeApp = Callable[[str], Umbel]
 
 
@@ -77,35 +69,14 @@ def left_over(app: Umbel) -> int:
     return int(app.broker.keeper.size(app.conf.task_default_queue))  # type: ignore[attr-defined]
 
 
-def drain(ledger: Ledger, app: Umbel) -> None:
-    """Have what is left done, too: what was sent twice may still wait when everything has its end."""
-    while left_over(ledger.watcher):
-        with Worker(app):
-            ledger.wait(lambda: not left_over(ledger.watcher))
-
-
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_promise_holds_while_calls_fail_on_both_sides(
     layout: str, seed: int, make_app: MakeApp, folder: Path, enter: Enter
 ) -> None:
     ledger = scenario(layout, f"{layout}, seed {seed}", make_app, folder)
-    outside, inside = Faults(seed, RATE, pause=PAUSE), Faults(1000 + seed, RATE, pause=PAUSE)
-    client, server = make_app(layout), make_app(layout)
-    inject(client, outside)
-    inject(server, inside)
-    with Worker(server) as worker:
-        ledger.send_mixed(client, seed, TASKS)
-        for _ in range(5):
-            ledger.send_batch(client, "plain", 10)
-        ledger.wait()
-    assert worker.status == 0
-    drain(ledger, make_app(layout))
-    enter(ledger.account(sum(outside.struck.values()) + sum(inside.struck.values())))
-    assert inside.struck["settle", "before"]
-    assert inside.struck["settle", "after"]
-    assert ledger.refused
-    ledger.check(may_repeat=LAYOUTS[layout].may_repeat)
+    may_repeat = LAYOUTS[layout].may_repeat
+    injecting.fail_on_both_sides(seed, ledger, partial(make_app, layout), may_repeat, enter, left_over)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -8,19 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.alone import Worker
-from tests.faults.checker import Account, Diary, Ledger, ask, dead_ids
+from tests.faults import injecting
+from tests.faults.checker import Diary, Ledger, dead_ids
+from tests.faults.injecting import COMES_BACK, SENT_APART
 from tests.faults.mill import open_mill
-from tests.faults.test_injection import COMES_BACK, PAUSE, RATE, SENT_APART, TASKS
+from tests.faults.scenarios import Enter
 from tools.rabbitmq import RabbitMQ
 from tools.redis_server import RedisServer
 from umbel.app import Umbel
-from umbel.ports import Broker, ResultBackend
-from umbel.testing.faulty import Faults, inject
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
-
-Enter = Callable[[Account], None]
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -45,42 +42,15 @@ def make_app(tmp_path: Path, rabbitmq: RabbitMQ, results: str) -> Callable[[], U
     return make
 
 
-def left_over(app: Umbel) -> int:
-    """Messages of the queue that nobody has been handed."""
-
-    async def size(broker: Broker, backend: ResultBackend) -> int:
-        return await broker.size(app.conf.task_default_queue)
-
-    return ask(app, size)
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_every_promise_holds_while_calls_fail_on_both_sides(
     seed: int, results: str, make_app: Callable[[], Umbel], tmp_path: Path, enter: Enter
 ) -> None:
-    watcher, client, server = make_app(), make_app(), make_app()
+    watcher = make_app()
     ledger = Ledger(
         f"RabbitMQ, results on {results.partition(':')[0]}, seed {seed}",
         watcher,
         Diary(tmp_path / "diary"),
         lambda: dead_ids(watcher),
     )
-    outside, inside = Faults(seed, RATE, pause=PAUSE), Faults(1000 + seed, RATE, pause=PAUSE)
-    inject(client, outside)
-    inject(server, inside)
-    with Worker(server) as worker:
-        ledger.send_mixed(client, seed, TASKS)
-        for _ in range(5):
-            ledger.send_batch(client, "plain", 10)
-        ledger.wait(lambda: not left_over(watcher))
-    assert worker.status == 0
-    while left_over(watcher):
-        with Worker(make_app()):
-            ledger.wait(lambda: not left_over(watcher))
-    enter(ledger.account(sum(outside.struck.values()) + sum(inside.struck.values())))
-    assert inside.struck["settle", "before"]
-    assert inside.struck["settle", "after"]
-    assert ledger.refused
-    ledger.check(may_repeat=(*SENT_APART, *COMES_BACK))
-    for app in (watcher, client, server):
-        app.close()
+    injecting.fail_on_both_sides(seed, ledger, make_app, (*SENT_APART, *COMES_BACK), enter)

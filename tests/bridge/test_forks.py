@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import urllib.request
 from collections.abc import Callable
 from typing import Any
 
 from tests.bridge.conftest import Program
 from tests.worker.process import PATIENCE, Shop, children, wait_until
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from tools.rabbitmq import free_port
 
 
 def asker(port: int) -> Callable[[str], Any]:

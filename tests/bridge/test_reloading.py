@@ -9,8 +9,9 @@ from http.client import HTTPException
 import pytest
 
 from tests.bridge.conftest import Program
-from tests.bridge.test_forks import asker, free_port
+from tests.bridge.test_forks import asker
 from tests.worker.process import wait_until
+from tools.rabbitmq import free_port
 
 SETTINGS = """
     import os

@@ -127,6 +127,10 @@ class Shop:
         """The dead letters of this shop; on RabbitMQ those of others stand beside them."""
         return [letter for letter in self.app.dead.list() if letter.queue == self.app.conf.task_default_queue]
 
+    def wait_for_buried(self, *ids: str) -> None:
+        """Return when these are the dead letters; where two servers settle, each follows its record."""
+        wait_until(lambda: [letter.id for letter in self.buried()] == [*ids], f"the dead letters are {ids}")
+
     def marks(self, keys: list[str]) -> dict[str, str]:
         """What is marked under these keys, in the store that keeps marks."""
 

@@ -59,7 +59,7 @@ def test_error_callbacks_hear_of_a_task_whose_handler_kills_every_runner(shop: S
             shop.get(result)
     assert (shop.count("start fatal"), shop.count("on_failure"), shop.count("hears all")) == (3, 2, 0)
     assert f"shop.hears_all of shop.fatal[{failed.id}] is not called" in worker.text()
-    assert [letter.id for letter in shop.buried()] == [failed.id]
+    shop.wait_for_buried(failed.id)
 
 
 DEADLY = """
@@ -88,7 +88,7 @@ def test_what_kills_every_runner_that_only_settles_it_is_settled_by_the_node(sho
         shop.get(failed)
     assert (shop.count("start exit"), shop.count("middleware")) == (3, TRIES)
     assert "settled by the node itself" in worker.text()
-    assert [letter.id for letter in shop.buried()] == [failed.id]
+    shop.wait_for_buried(failed.id)
     assert shop.get(shop.send("add", 1, 1)) == 2
 
 

@@ -89,7 +89,7 @@ def test_one_that_is_never_in_time_is_not_run_for_ever(shop: Shop) -> None:
     with pytest.raises(WorkerLostError, match="3 starts ended without a verdict"):
         shop.get(result)
     assert shop.count("start late") == 3
-    assert [letter.id for letter in shop.buried()] == [result.id]
+    shop.wait_for_buried(result.id)
 
 
 def test_one_that_was_settled_before_it_started_cannot_run_again_and_fails(shop: Shop) -> None:

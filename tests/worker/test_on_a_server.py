@@ -58,7 +58,7 @@ def test_a_task_that_nobody_knows_in_time_is_a_dead_letter_and_a_failure(shop: S
     result = shop.send("nobody_knows_this")
     with pytest.raises(NotRegistered):
         shop.get(result)
-    assert result.id in [letter.id for letter in shop.app.dead.list()]
+    shop.wait_for_buried(result.id)
 
 
 def test_a_killed_runners_task_runs_again_at_once_on_another(shop: Shop) -> None:

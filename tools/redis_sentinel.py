@@ -123,9 +123,14 @@ class Watched:
         deadline = time.monotonic() + PATIENCE
         while not condition():
             if time.monotonic() > deadline:
-                told = [self._ask(sentinel, "SENTINEL", "master", NAME).split("\n") for sentinel in self.sentinels]
-                raise RuntimeError(f"the sentinels do not agree: {told}")
+                raise RuntimeError(f"the sentinels do not agree: {[self._said(each) for each in self.sentinels]}")
             time.sleep(0.02)
+
+    def _said(self, sentinel: Sentinel) -> list[str]:
+        try:
+            return self._ask(sentinel, "SENTINEL", "master", NAME).split("\n")
+        except subprocess.CalledProcessError:
+            return ["no answer"]
 
     def close(self) -> None:
         """End everything and remove the folder."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.brokers.redis.letters import call, calls, ids
+from tools import redis_sentinel
 from tools.rabbitmq import free_port
 from tools.redis_sentinel import NAME, Watched
 from umbel.backends.redis import RedisBackend
@@ -69,6 +70,17 @@ async def test_a_name_that_no_sentinel_knows_is_told(watched: Watched) -> None:
     async with RedisBroker(watched.url.replace(NAME, "other")) as broker:
         with pytest.raises(StoreRefused, match=r"it watches nothing of the name 'other' \(master_name\)"):
             await broker.publish(to("mail", [call()]))
+
+
+async def test_servers_that_would_never_fail_over_say_which_sentinel_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Watched(tmp_path / "watched")
+    monkeypatch.setattr(made.sentinels[1], "start", lambda: None)
+    monkeypatch.setattr(redis_sentinel, "PATIENCE", 3.0)
+    with pytest.raises(RuntimeError, match=r"the sentinels do not agree: .*'no answer'"):
+        made.start()
+    assert not made.folder.exists()
 
 
 async def test_a_password_of_the_sentinels_is_their_own(tmp_path: Path) -> None:

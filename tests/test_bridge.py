@@ -97,6 +97,7 @@ async def test_after_the_end_a_plain_call_on_a_loop_works_too() -> None:
 
 def test_after_the_end_calls_keep_their_deadlines_and_errors() -> None:
     way, door = Passing(), Door(closed=True)
+    threading.Timer(0.5, door.unlock).start()  # a loop's end waits for its threads
     with pytest.raises(TimeoutError, match=r"no answer within 0.01 s"):
         way.run(visit(way, door), 0.01)
     with pytest.raises(StoreError):

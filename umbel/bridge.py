@@ -7,9 +7,11 @@ import atexit
 import contextlib
 import contextvars
 import functools
+import math
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -25,6 +27,9 @@ T = TypeVar("T")
 
 CALLERS = 16
 """Calls of coroutines that may block in threads at once; more wait for their turn."""
+
+ATTENTION = 0.5
+"""Seconds after which the main thread looks up from its wait: a signal that came just before it began is lost to it."""
 
 GOODBYE = 2.0
 """Seconds that leaving an adapter may take at the interpreter's end."""
@@ -93,7 +98,7 @@ class Bridge:
             raise UmbelError("a plain call from umbel's own background loop would wait for itself: await it instead")
         future = asyncio.run_coroutine_threadsafe(work, self.loop)
         try:
-            return future.result(timeout)
+            return _patiently(future, timeout)
         except FutureTimeout:
             if future.done():
                 raise
@@ -247,6 +252,19 @@ def _submit(work: Callable[[], T]) -> Future[T]:
             future: Future[T] = Future()
             _start_thread(functools.partial(_fulfil, future, work), "umbel-caller")
             return future
+
+
+def _patiently(future: Future[T], timeout: float | None) -> T:
+    """As ``future.result(timeout)``, heeding a ctrl-C whenever it comes."""
+    if threading.current_thread() is not threading.main_thread():
+        return future.result(timeout)
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
+    while (left := deadline - time.monotonic()) > ATTENTION:
+        with contextlib.suppress(FutureTimeout):
+            return future.result(ATTENTION)
+        if future.done():
+            break
+    return future.result(left)
 
 
 def _fulfil(future: Future[T], work: Callable[[], T]) -> None:

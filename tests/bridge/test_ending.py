@@ -1,6 +1,8 @@
-"""Calls while the interpreter ends: they work, or fail, and never hang."""
+"""Calls while the interpreter or their own process ends: they work, or fail, and never hang."""
 
 from __future__ import annotations
+
+import pytest
 
 from tests.bridge.conftest import Program
 
@@ -91,3 +93,27 @@ def test_a_wait_that_nobody_ends_does_not_keep_the_process(program: Program) -> 
         print("over")
     """, "-W", "error")  # fmt: skip
     assert lines == ["over"]
+
+
+@pytest.mark.parametrize("timeout", [None, 300])
+def test_a_ctrl_c_that_does_not_wake_the_main_thread_ends_its_wait_all_the_same(
+    program: Program, timeout: float | None
+) -> None:
+    lines = program.run(f"""
+        import os, signal, threading
+        from shop import app
+
+        def interrupt():
+            os.kill(os.getpid(), signal.SIGINT)
+
+        result = app.result("never")
+        assert result.state == "PENDING"
+        other = threading.Timer(0.2, interrupt)
+        other.start()
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # so that the other thread gets it, as one may
+        try:
+            result.get({timeout})
+        except KeyboardInterrupt:
+            print("interrupted")
+    """, "-W", "error")  # fmt: skip
+    assert lines == ["interrupted"]

@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return status
     except KeyboardInterrupt:
+        exec("")  # where a text was interrupted that Python executed, 3.11 would end by the signal without this
         return INTERRUPTED
     except BrokenPipeError as error:
         if _reader_gone():

@@ -108,6 +108,10 @@ def call(
     if arguments is not None and values:
         raise click.UsageError("give the arguments after the name or with --args, not both")
     app = choice.load().app
+    if follow or wait is not None:
+        from umbel import bridge
+
+        bridge.get()  # before the id is shown: a ctrl-C in the middle of an import may get lost in it
     given = arguments if arguments is not None else [lenient(value) for value in values]
     said = {option: _aware(value, app) for option, value in options.items() if value is not None}
     name = _whole(app, name)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 from umbel.app import Umbel
-from umbel.model import ACK, REQUEUE, Settlement
-from umbel.worker.bodies import Bodies
 from umbel.worker.endings import Endings
 from umbel.worker.epitaphs import Epitaphs
 from umbel.worker.habits import Habits
@@ -20,6 +18,7 @@ from umbel.worker.limits import Limits
 from umbel.worker.loss import last_start, verdict_on_loss
 from umbel.worker.pace import Pace
 from umbel.worker.recycling import recycling
+from umbel.worker.reports import Reports
 from umbel.worker.runners import Runner
 from umbel.worker.settler import Report
 from umbel.worker.settling import Settling
@@ -65,9 +64,9 @@ class Fleet:
         self.hearing = Hearing(app.conf.worker_deaf_timeout, self._too_deaf)
         self.suspects: Suspects | None = None
         """Told when a runner is free and when a suspect has ended; the node sets it."""
-        self.bodies: Bodies | None = None
-        """Told of chords whose bodies leave; the node sets it where a store can join parts."""
         self.limits = Limits(self._soft_limit, self._hard_limit)
+        self.reports = Reports(settling, self.limits)
+        """Settles what comes back."""
         self._endings = Endings(self.runners, self._recall)
         self.habits = Habits(app, self.runners)
 
@@ -93,7 +92,7 @@ class Fleet:
             return
         ahead = self._pace.ahead
         left = len(self.runners)
-        keep_one = self.suspects is not None and self.suspects.wants
+        keep_one = self._keeps_one
         for idle_first in (True, False) if not keep_one else (True,):
             for runner in self.runners.values():
                 load = len(runner.assigned)
@@ -123,7 +122,7 @@ class Fleet:
                 self._give(runner, [self._holding.alone.popleft()])
                 continue
             room = self.slots - busy
-            if self.suspects is not None and self.suspects.wants:
+            if self._keeps_one:
                 room -= 1
             elif runner.board.started > runner.seen or not busy:
                 ahead = self._pace.ahead
@@ -134,6 +133,12 @@ class Fleet:
                 self._give(runner, self._holding.next(room))
                 runner.stopping = self._recycling is not None and self._recycling.spent(runner)
                 return
+
+    @property
+    def _keeps_one(self) -> bool:
+        """Whether a suspect needs a runner: none of them waits behind fresh messages for ever."""
+        suspects = self.suspects
+        return suspects is not None and bool(suspects.waiting) and not suspects.blocked
 
     @property
     def lonely(self) -> bool:
@@ -258,7 +263,7 @@ class Fleet:
         elif kind == "void":
             self._holding.put_back([runner.assigned.pop(n) for n in payload if n in runner.assigned])
         elif kind == "ack":
-            self._acknowledge(runner, payload)
+            self.reports.acknowledge(runner, payload)
         elif kind == "limits":
             number, soft, hard = payload
             if number in runner.assigned:
@@ -279,29 +284,7 @@ class Fleet:
         self.changed.set()
 
     def _reported(self, runner: Runner, reports: Sequence[Report]) -> None:
-        seconds = 0.0
-        settlements = []
-        suspects: dict[str, bool] = {}
-        for report in reports:
-            seconds += report.runtime
-            if report.note is not None:
-                self._settling.note([report.note])
-            held = runner.assigned.pop(report.number, None)
-            if held is None:
-                continue
-            if self.limits.any:
-                self.limits.ended(runner.number, report.number)
-            if held.suspect:
-                suspects[held.delivery.envelope.id] = held.certificate is not None and report.verdict == REQUEUE
-            then = None
-            if report.joined and self.bodies is not None:
-                then = self.bodies.leaving(held.delivery.queue, report.joined)
-            if held.early:
-                self._settling.follow(report.follow_ups, report.record, then)
-                continue
-            settlements.append(Settlement(held.delivery, report.verdict, report.follow_ups, report.record))
-            if then is not None:
-                self._settling.settle([settlements.pop()], then)
+        seconds = self.reports.settle(runner, reports, self.suspects)
         if runner.suspect and not runner.assigned:
             runner.suspect = False
         self.done += len(reports)
@@ -310,21 +293,7 @@ class Fleet:
             self.retire(runner)
         if runner.doomed:
             self._endings.reported(runner)
-        self._settling.settle(settlements, self._ended(suspects))
         self._pace.learn(seconds, len(reports))
-
-    def _ended(self, suspects: Mapping[str, bool]) -> Callable[[], None] | None:
-        return partial(self.suspects.ended, suspects) if suspects and self.suspects is not None else None
-
-    def _acknowledge(self, runner: Runner, number: int) -> None:
-        held = runner.assigned.get(number)
-        if held is None:
-            return
-        if held.early:
-            runner.link.acknowledged(number)
-            return
-        held.early = True
-        self._settling.settle([Settlement(held.delivery, ACK)], lambda: runner.link.acknowledged(number))
 
     def retire(self, runner: Runner) -> None:
         """Let it end after what it runs; what it had not started goes to others."""
@@ -393,8 +362,8 @@ class Fleet:
         for held in [held for held in victims if held.certified >= TRIES]:
             victims.remove(held)
             self._epitaphs.write(held)
-            if held.suspect:
-                self._settling.settle([], self._ended({held.delivery.envelope.id: False}))
+            if held.suspect and self.suspects is not None:
+                self._settling.settle([], partial(self.suspects.ended, {held.delivery.envelope.id: False}))
         self._holding.put_back([*victims, *others])
         self._on_lost(runner)
         self._freed()

@@ -113,7 +113,7 @@ class Node:
             self._look_up(consumer, backend)
             if isinstance(backend, Joins):
                 bodies = Bodies(app, backend, plan.queues, self._hold)
-                self._bodies = self._fleet.bodies = self._epitaphs.bodies = bodies
+                self._bodies = self._fleet.reports.bodies = self._epitaphs.bodies = bodies
             if isinstance(consumer, Tethered):
                 consumer.on_lost(self._recall.lost)
             self._starter = self._make_starter(consumer, self._fleet)

@@ -54,7 +54,7 @@ class Suspects:
         self._known: dict[str, int] = {}
         """What the counts were when this node first looked, by task id. Only the node that has a message counts it, and
         writes the same number again after a write of which it is not known whether it took effect."""
-        self._blocked = False
+        self.blocked = False
         """Whether those that wait may not start before one that runs has ended."""
         self._ended: list[str] = []
         self._wake = asyncio.Event()
@@ -63,11 +63,6 @@ class Suspects:
     def running(self) -> list[str]:
         """The ids of those that were handed out and have not come to a verdict."""
         return list(self._running)
-
-    @property
-    def wants(self) -> bool:
-        """Whether a runner should be left free: none of them waits behind fresh messages for ever."""
-        return bool(self.waiting) and not self._blocked
 
     def take(self, deliveries: Iterable[Delivery]) -> None:
         """These were handed out before."""
@@ -131,8 +126,8 @@ class Suspects:
             del self._ended[: len(ended)]
 
     async def _start(self) -> None:
-        self._blocked = any(starts > 2 for starts in self._running.values())
-        if not self.waiting or self._blocked:
+        self.blocked = any(starts > 2 for starts in self._running.values())
+        if not self.waiting or self.blocked:
             return
         numbers = self._runners.reserve(len(self.waiting))
         try:
@@ -146,7 +141,7 @@ class Suspects:
         batch = [self.waiting[at] for at in range(min(len(numbers), len(self.waiting)))]
         await self._look_up(batch)
         chosen = self._choose(batch)
-        self._blocked = not chosen
+        self.blocked = not chosen
         starting = [(delivery, starts) for delivery, starts in chosen if starts < self._limit]
         if starting:
             await self._counts.starting(starting)

@@ -3,25 +3,29 @@
 import asyncio
 import signal
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from tests.worker.process import EVERYWHERE, Shop, Worker, wait_until
+from tools.redis_server import RedisServer
 from umbel import Umbel
+from umbel.backends.redis import RedisBackend
 from umbel.brokers.memory import MemoryBroker
 from umbel.clock import SystemClock
 from umbel.errors import StoreError, WorkerLostError
-from umbel.model import ACK, Delivery, Envelope, Route, Settlement
-from umbel.ports import Consumer, Mark
+from umbel.model import ACK, Delivery, Envelope, Links, Message, Route
+from umbel.ports import Consumer, Mark, ResultBackend
 from umbel.testing.conformance.harness import listening, until
+from umbel.wire import task_v2
 from umbel.worker.board import Board
 from umbel.worker.counts import PREFIX, MarkedCounts
 from umbel.worker.epitaphs import Epitaphs
 from umbel.worker.fleet import Fleet
-from umbel.worker.holding import Held, Holding
+from umbel.worker.holding import LOST, TRIES, Certificate, Held, Holding
 from umbel.worker.pace import Pace
 from umbel.worker.runners import Link, Runner
 from umbel.worker.settler import Report
@@ -194,19 +198,21 @@ async def test_one_that_is_revoked_while_its_start_is_counted_is_not_started() -
 
 
 class Gate:
-    """A consumer at whose store every settlement waits until the gate is open."""
+    """A store, or its consumer, of which calls of one method wait until the gate is open."""
 
-    def __init__(self, consumer: Consumer) -> None:
-        self._consumer = consumer
+    def __init__(self, store: object, method: str) -> None:
+        self._store = store
+        self._method = method
         self.reached, self.open = asyncio.Event(), asyncio.Event()
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._consumer, name)
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        return partial(self._let_in, found) if name == self._method else found
 
-    async def settle(self, settlements: Sequence[Settlement]) -> None:
+    async def _let_in(self, method: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         self.reached.set()
         await self.open.wait()
-        await self._consumer.settle(settlements)
+        return await method(*args)
 
 
 class Given:
@@ -216,6 +222,8 @@ class Given:
         self.ids: list[str] = []
         self.numbers: list[int] = []
 
+    def kill(self) -> None: ...
+
     def run(self, jobs: Sequence[tuple[int, Delivery]]) -> None:
         self.numbers += [number for number, _ in jobs]
         self.ids += [delivery.envelope.id for _, delivery in jobs]
@@ -224,42 +232,92 @@ class Given:
         return self.ids == [*ids]
 
 
+async def turns() -> None:
+    """Whatever can happen now has happened then."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def fleet_of(
+    runners: int, link: Given, app: Umbel, consumer: Consumer, backend: ResultBackend | None = None
+) -> AsyncIterator[tuple[Fleet, Suspects]]:
+    """So many ready runners behind this link, and suspects that are counted in the app's broker."""
+    assert isinstance(app.broker, MemoryBroker)
+    settling = Settling(app.broker, consumer, backend, app.clock)
+    fleet = Fleet(app, Holding(), settling, Epitaphs(app, "here", settling), Pace(None), lambda runner: None)
+    fleet.suspects = suspects = Suspects(MarkedCounts(app.broker, app.clock), fleet, 3)
+    for number in range(runners):
+        runner = Runner(number, 0, cast(Link, link), Board.make(), "")
+        runner.ready = True
+        fleet.add(runner)
+    services = [asyncio.create_task(each.run()) for each in (settling, suspects)]
+    try:
+        yield fleet, suspects
+    finally:
+        for service in services:
+            service.cancel()
+        for runner in fleet.runners.values():
+            runner.board.close()
+
+
 @pytest.mark.anyio
 async def test_the_next_one_does_not_start_before_the_end_of_the_last_one_is_durable() -> None:
     """It may take the worker down, and the innocent before it would have been started once more for nothing."""
-    broker = MemoryBroker(f"memory://{uuid.uuid4().hex}")
-    async with broker:
+    app = Umbel("t", broker=f"memory://{uuid.uuid4().hex}", set_as_current=False)
+    async with app.broker as broker:
+        assert isinstance(broker, MemoryBroker)
         await broker.publish([(Route("queue"), Envelope("plain", task_id, b"", b"")) for task_id in "ab"])
-        await broker.put_marks([Mark(PREFIX + task_id, "1", SystemClock().now() + 60) for task_id in "ab"])
+        await broker.put_marks([Mark(PREFIX + task_id, "1", app.clock.now() + 60) for task_id in "ab"])
         async with listening(await broker.consume(["queue"], 2)) as ear:
-            gate, link = Gate(ear.consumer), Given()
-            settling = Settling(broker, cast(Consumer, gate), None, SystemClock())
-            fleet = Fleet(
-                Umbel("t", broker="memory://", set_as_current=False),
-                Holding(),
-                settling,
-                cast(Epitaphs, None),
-                Pace(None),
-                lambda runner: None,
-            )
-            fleet.suspects = suspects = Suspects(MarkedCounts(broker, SystemClock()), fleet, 3)
-            runners = [Runner(number, 0, cast(Link, link), Board.make(), "") for number in (1, 2)]
-            for runner in runners:
-                runner.ready = True
-                fleet.add(runner)
-            services = [asyncio.create_task(each.run()) for each in (settling, suspects)]
-            suspects.take(await ear.hears(2))
+            gate, link = Gate(ear.consumer, "settle"), Given()
+            async with fleet_of(2, link, app, cast(Consumer, gate)) as (fleet, suspects):
+                suspects.take(await ear.hears(2))
+                await until(partial(link.has, "a"))
+                (busy,) = [runner for runner in fleet.runners.values() if runner.assigned]
+                fleet.receive(busy, "done", [Report(link.numbers[0], ACK)])
+                await gate.reached.wait()
+                await turns()
+                assert link.ids == ["a"]
+                gate.open.set()
+                await until(partial(link.has, "a", "b"))
+                assert await broker.get_marks([PREFIX + "a", PREFIX + "b"]) == {PREFIX + "b": "2"}
+
+
+@pytest.mark.anyio
+@pytest.mark.server
+async def test_the_count_of_one_that_the_node_settles_itself_stands_until_its_end_is_durable(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chord that waits for it is told first; a node that dies meanwhile leaves a message whose starts are known."""
+    name = uuid.uuid4().hex
+    app = Umbel(name, broker=f"memory://{name}", backend=f"{redis.url}?global_keyprefix={name}", set_as_current=False)
+    part = Message(task="part", id="a", group="group", group_index=0, links=Links(chord={"task": "body"}))
+    async with app.broker as broker, app.backend as backend:
+        assert isinstance(broker, MemoryBroker)
+        assert isinstance(backend, RedisBackend)
+        await backend.expect({"group": 2}, app.clock.now() + 60)
+        await broker.publish([(Route("queue"), task_v2.encode(part, broker.form))])
+        gate, link = Gate(backend, "join"), Given()
+        monkeypatch.setattr(backend, "join", gate.join)
+        async with (
+            listening(await broker.consume(["queue"], 1)) as ear,
+            fleet_of(1, link, app, ear.consumer, backend) as (fleet, suspects),
+        ):
+            suspects.take(await ear.hears(1))
             await until(partial(link.has, "a"))
-            (busy,) = [runner for runner in runners if runner.assigned]
-            fleet.receive(busy, "done", [Report(link.numbers[0], ACK)])
+            (runner,) = fleet.runners.values()
+            ((number, held),) = runner.assigned.items()
+            held.certificate, held.certified = Certificate(LOST, "why", bury=True), TRIES
+            runner.board.start(number)
+            fleet.lost(runner, "died")
             await gate.reached.wait()
-            for _ in range(100):  # whoever could start now would
-                await asyncio.sleep(0)
-            assert link.ids == ["a"]
+            await turns()
+            assert await broker.get_marks([PREFIX + "a"]) == {PREFIX + "a": "1"}
             gate.open.set()
-            await until(partial(link.has, "a", "b"))
-            assert await broker.get_marks([PREFIX + "a", PREFIX + "b"]) == {PREFIX + "b": "2"}
-            for service in services:
-                service.cancel()
-            for runner in runners:
-                runner.board.close()
+
+            async def is_forgotten() -> bool:
+                return not await broker.get_marks([PREFIX + "a"])
+
+            await until(is_forgotten)
+            assert [letter.id for letter in app.dead.list()] == ["a"]

@@ -27,7 +27,7 @@ from umbel.worker.following import Following
 from umbel.worker.holding import JOINED, REVOKED, TERMINATED, TIMED_OUT, TRIES, Certificate, Held
 from umbel.worker.joining import Counting
 from umbel.worker.settler import NOTHING, Sequel, Settler
-from umbel.worker.settling import Settling
+from umbel.worker.settling import Settling, Then
 
 logger = logging.getLogger("umbel.worker")
 
@@ -52,8 +52,9 @@ class Epitaphs:
         """Whether everything that was to be written is handed over to be settled."""
         return not self._telling
 
-    def write(self, held: Held) -> None:
-        """Record the end of ``held`` as its certificate says, and have happen what follows it.
+    def write(self, held: Held, then: Then | None = None) -> None:
+        """Record the end of ``held`` as its certificate says, and have happen what follows it; ``then()`` is called on
+        the loop when that is durable.
 
         No handler is called, nor an error callback that takes the exception. Of a message that has killed runners which
         were only to settle it, nothing is looked at but its head; nor is a body whose reading runs code of its own.
@@ -64,10 +65,10 @@ class Epitaphs:
             return  # the body that is still to be sent stands where others find it
         known = self._read(held) if held.certified < TRIES or certificate.kind == JOINED else None
         if known is not None and certificate.kind == TIMED_OUT and not self._settler.acks_failures(known[0]):
-            self._settling.settle([Settlement(delivery, REQUEUE)])
+            self._settling.settle([Settlement(delivery, REQUEUE)], then)
             return
         logger.error("Task [%s] is settled by the node itself: %s", delivery.envelope.id, certificate.reason)
-        ending = self._settle(held, certificate, known)
+        ending = self._settle(held, certificate, known, then)
         if self._in_chord(held, known):
             task = asyncio.get_running_loop().create_task(ending)
             self._telling.add(task)
@@ -75,9 +76,12 @@ class Epitaphs:
         else:
             drive(ending)
 
-    async def _settle(self, held: Held, certificate: Certificate, known: tuple[Declared, Message] | None) -> None:
+    async def _settle(
+        self, held: Held, certificate: Certificate, known: tuple[Declared, Message] | None, then: Then | None
+    ) -> None:
         if certificate.kind == JOINED:
             await self._give_up(held, known)
+            self._settling.settle([], then)
             return
         state, error = _end(certificate)
         sequel = await (self._unread(held, error) if known is None else self._sequel(held, *known, state, error))
@@ -85,11 +89,11 @@ class Epitaphs:
         if self.bodies is not None:
             self.bodies.look()
         if held.early:
-            self._settling.follow(sequel.follow_ups, record)
+            self._settling.follow(sequel.follow_ups, record, then)
             return
         reason = certificate.reason if certificate.bury else sequel.bury
         verdict = ACK if reason is None else dead(reason)
-        self._settling.settle([Settlement(held.delivery, verdict, sequel.follow_ups, record)])
+        self._settling.settle([Settlement(held.delivery, verdict, sequel.follow_ups, record)], then)
 
     def _read(self, held: Held) -> tuple[Declared, Message] | None:
         """The message and its task, as far as they can be had here."""

@@ -361,9 +361,10 @@ class Fleet:
             )
         for held in [held for held in victims if held.certified >= TRIES]:
             victims.remove(held)
-            self._epitaphs.write(held)
+            then = None
             if held.suspect and self.suspects is not None:
-                self._settling.settle([], partial(self.suspects.ended, {held.delivery.envelope.id: False}))
+                then = partial(self.suspects.ended, {held.delivery.envelope.id: False})
+            self._epitaphs.write(held, then)
         self._holding.put_back([*victims, *others])
         self._on_lost(runner)
         self._freed()

@@ -72,8 +72,9 @@ while result.state != "PROGRESS" and time.monotonic() < until:
         code = f"""
 told = []
 def hear(body):
-    told.append([body["status"], body["result"]])
-    (FOLDER / "counts-heard").touch()
+    if body["task_id"] == result.id:  # Celery's client may hear of earlier calls, too, which it asked for directly
+        told.append([body["status"], body["result"]])
+        (FOLDER / "counts-heard").touch()
 result = counts.apply_async(("counts-heard", "umbel"), queue={ends.queues["umbel"]!r})
 result.get(timeout=60, on_message=hear)
 told

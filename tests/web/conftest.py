@@ -21,6 +21,17 @@ FLAGS = (
     "--disable-sync",
 )
 
+HISTORY = """
+const attach = Element.prototype.attachShadow
+Element.prototype.attachShadow = function (options) {
+  const root = attach.call(this, options), told = this.told = []
+  new MutationObserver(() => told.push(root.textContent))
+    .observe(root, { subtree: true, childList: true, characterData: true })
+  return root
+}
+"""
+"""Has each element of ours keep in ``told`` all that it has shown."""
+
 LONGEST = 60_000
 """Milliseconds that anything on a page may take."""
 
@@ -51,6 +62,7 @@ def opened(browser: Browser) -> Iterator[Callable[..., Page]]:
     def open_page(url: str, *, expected: tuple[str, ...] = (), **options: Any) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1000, "height": 900}, **options})
         context.set_default_timeout(LONGEST)
+        context.add_init_script(HISTORY)
         contexts.append(context)
         page = context.new_page()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -55,7 +56,8 @@ class Demo:
         self._process.wait(PATIENCE)
         if kill:
             for pid in below:
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it has seen that its parent is gone
+                    os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not any(map(alive, below)), "the end of the demo's worker")
 
     def _answers(self) -> bool:

@@ -34,6 +34,17 @@ class Terminal:
         begin, self._seen = self._seen, self.shown.index(text, self._seen) + len(text)
         return self.shown[begin : self._seen]
 
+    def see_after(self, keys: str, text: str) -> str:
+        """As ``see``, pressing these keys, and again as often as nothing comes of it; bells are not heard."""
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.shown[self._seen :]:
+            assert time.monotonic() < deadline, f"{text!r} is not in {self.shown[self._seen :]!r}"
+            self.type(keys)
+            for _ in range(4):
+                assert self._read(), f"it ended before {text!r}: {self.shown[self._seen :]!r}"
+            self.shown = self.shown.replace("\a", "")
+        return self.see(text)
+
     def type(self, text: str) -> None:
         """Press these keys."""
         os.write(self._fd, text.encode())

@@ -12,10 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.project import PATIENCE, Project, wait_until
+from tests.cli.project import PATIENCE, TASKS, Project, wait_until
 from tests.cli.terminal import terminal
 from umbel.cli.outcome import duration
 from umbel.wire.names import DEFAULT_QUEUE
+
+HOLD = """
+
+@app.task
+def hold():
+    while not Path("go").exists():
+        time.sleep(0.01)
+    return "held"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +33,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     project = Project(tmp_path_factory.mktemp("served"))
     with project.worker("-c", "2", "-Q", f"mail,{DEFAULT_QUEUE}", "--set", "task_track_started=true"):
         yield project
+
+
+@pytest.fixture
+def holding(tmp_path: Path) -> Project:
+    """A project with a task that goes on until there is a file ``go``."""
+    return Project(tmp_path, f"from pathlib import Path\n{TASKS}{HOLD}")
 
 
 @pytest.mark.parametrize("how", ["--wait", "--follow"])
@@ -38,10 +53,16 @@ def test_the_value_is_printed_in_the_end_and_the_status_tells_how_it_went(served
     assert (again.returncode, again.stdout) == (0, "8\n")
 
 
-def test_each_state_is_a_line_where_nobody_looks_at_a_terminal(served: Project) -> None:
-    done = served.run("call", "tasks.sleep", "0.8", "--follow")
+def test_each_state_is_a_line_where_nobody_looks_at_a_terminal(holding: Project) -> None:
+    with (
+        holding.worker("-c", "1", "--set", "task_track_started=true"),
+        holding.start("call", "tasks.hold", "--follow") as following,
+    ):
+        following.wait_for("STARTED")
+        holding.write("go", "")
+        assert following.end() == 0
 
-    said = done.stderr.splitlines()[1:]
+    said = following.errors.splitlines()[1:]
     assert said[-1] == "STARTED"
     assert said[:-1] in ([], ["PENDING"])
 
@@ -84,26 +105,27 @@ def test_the_whole_record_is_printed_as_json(served: Project) -> None:
     assert (failure["state"], failure["value"]) == ("FAILURE", "ValueError: no reason")
 
 
-def test_a_terminal_shows_one_line_that_says_what_the_task_waits_for(project: Project) -> None:
+def test_a_terminal_shows_one_line_that_says_what_the_task_waits_for(holding: Project) -> None:
     ours, theirs = pty.openpty()
-    line = project.command("call", "tasks.sleep", "0.5", "--follow", "--queue", "mail")
-    environ = {**project.environment(), "TERM": "xterm", "COLUMNS": "60"}
+    line = holding.command("call", "tasks.hold", "--follow", "--queue", "mail")
+    environ = {**holding.environment(), "TERM": "xterm", "COLUMNS": "60"}
     shown = b""
-    with subprocess.Popen(line, cwd=project.folder, env=environ, stdout=subprocess.PIPE, stderr=theirs) as process:
+    with subprocess.Popen(line, cwd=holding.folder, env=environ, stdout=subprocess.PIPE, stderr=theirs) as process:
         os.close(theirs)
         while b"waiting" not in shown:
             shown += os.read(ours, 65536)
-        with project.worker("-c", "1", "-Q", "mail", "--set", "task_track_started=true"):
+        with holding.worker("-c", "1", "-Q", "mail", "--set", "task_track_started=true"):
             while b"STARTED" not in shown:
                 shown += os.read(ours, 65536)
+            holding.write("go", "")
             wait_until(lambda: process.poll() is not None)
         shown += os.read(ours, 65536)
         assert process.stdout is not None
-        assert process.stdout.read() == b"slept\n"
+        assert process.stdout.read() == b"held\n"
         assert process.wait(PATIENCE) == 0
     os.close(ours)
     text = shown.decode()
-    assert "\rPENDING for 0 s, 1 waiting in the queue 'mail'\x1b[K" in text
+    assert re.search(r"\rPENDING for \d+ s, 1 waiting in the queue 'mail'\x1b\[K", text)
     assert re.search(r"\rSTARTED for \d+ s, on umbel@", text)
     assert text.endswith("\r\x1b[K")
     assert all(len(each) < 60 for each in re.split(r"\r|\x1b\[K", text))

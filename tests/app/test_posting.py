@@ -128,9 +128,10 @@ def test_what_was_not_sent_in_time_is_not_sent_later(tmp_path: Path) -> None:
     server = RabbitMQ(tmp_path / "own")
     server.start()
     try:
-        app, double = made(server.url, broker_publish_timeout=0.3)
+        app, double = made(server.url)
         double.apply_async((1,), retry=False)
         server.stop()
+        app.conf.broker_publish_timeout = 0.3
         with pytest.raises(PublishError):
             double.delay(2)
 

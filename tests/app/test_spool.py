@@ -184,12 +184,14 @@ def test_a_client_that_lives_on_gets_the_results_of_what_was_kept(
 
 def test_a_server_that_goes_and_comes_back_gets_all_in_order(server: RabbitMQ, queue: str, tmp_path: Path) -> None:
     server.start()
-    app = client(server.url, queue, tmp_path / "calls.spool", broker_publish_timeout=0.5)
+    app = client(server.url, queue, tmp_path / "calls.spool")
     for n in range(5):
         app.send_task("count", (n,))
     server.stop()
+    app.conf.broker_publish_timeout = 0.5
     for n in range(5, 10):
         app.send_task("count", (n,), queue=queue)
+    app.conf.broker_publish_timeout = 60.0
     server.start()
     spool = SpoolFile(str(tmp_path / "calls.spool"))
     wait_until(lambda: not spool.any())

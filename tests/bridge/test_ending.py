@@ -109,9 +109,9 @@ def test_a_ctrl_c_that_does_not_wake_the_main_thread_ends_its_wait_all_the_same(
         result = app.result("never")
         assert result.state == "PENDING"
         other = threading.Timer(0.2, interrupt)
-        other.start()
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # so that the other thread gets it, as one may
         try:
+            other.start()
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # so that the other thread gets it, as one may
             result.get({timeout})
         except KeyboardInterrupt:
             print("interrupted")

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from tests.faults.checker import ask
 from umbel.app import Umbel
@@ -91,6 +91,7 @@ class Shop:
         if backend is not None:
             self.environ["UMBEL_RESULT_BACKEND"] = self.app.conf.result_backend = backend
         self.workers: list[Worker] = []
+        self._pipe: IO[bytes] | None = None
 
     def worker(self, *flags: str, ready: bool = True) -> Worker:
         """Start a worker; return when it can run tasks."""
@@ -159,6 +160,10 @@ class Shop:
         """Let the tasks that wait for this file go on."""
         (self.folder / name).touch()
 
+    def let_go(self) -> None:
+        """Let the tasks go on that hold the interpreter's lock, and those that would."""
+        self._pipe = (self.folder / "grip").open("rb+", buffering=0)  # has a writer, which they wait for
+
     def pid_of(self, name: str) -> int:
         """The process that last noted a start of ``name``."""
         return int(self.wait_for_note(f"start {name} ")[-1].split()[-1])
@@ -167,6 +172,8 @@ class Shop:
         """End every worker, however it stands."""
         for worker in self.workers:
             worker.kill_tree()
+        if self._pipe is not None:
+            self._pipe.close()
         self.app.close()
 
 

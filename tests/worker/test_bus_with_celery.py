@@ -23,7 +23,7 @@ import json, sys
 from celery import Celery
 app = Celery("client", broker=sys.argv[1], backend=sys.argv[2])
 def ask(method, **arguments):
-    return app.control.broadcast(method, arguments=arguments, reply=True, timeout=3, limit=1)
+    return app.control.broadcast(method, arguments=arguments, reply=True, timeout=30, limit=1)
 print(json.dumps(eval(sys.argv[3])))
 """
 
@@ -122,7 +122,7 @@ def celery(request: pytest.FixtureRequest, interpreter: Callable[[str], Path], s
 def test_celerys_client_asks_and_revokes(shop: Shop, celery: Celery) -> None:
     shop.environ["UMBEL_WORKER_PREFETCH_MULTIPLIER"] = "100"
     shop.worker("-c", "1", "-n", "ours@here")
-    assert celery("app.control.inspect(timeout=3, limit=1).ping()") == {"ours@here": {"ok": "pong"}}
+    assert celery("app.control.inspect(timeout=30, limit=1).ping()") == {"ours@here": {"ok": "pong"}}
     assert celery("app.control.ping(destination=['other@here'], timeout=0.5)") == []
     held, waiting = shop.send("hold", "a", "never"), shop.send("add", 1, 2)
     shop.wait_for_note("start a")
@@ -141,7 +141,7 @@ def test_celerys_client_asks_and_revokes(shop: Shop, celery: Celery) -> None:
         waiting.id,
         shop.app.conf.task_default_queue,
     )
-    (told,) = celery(f"app.control.revoke(['{waiting.id}'], reply=True, limit=1, timeout=3)")
+    (told,) = celery(f"app.control.revoke(['{waiting.id}'], reply=True, limit=1, timeout=30)")
     assert told == {"ours@here": {"ok": f"tasks {waiting.id} flagged as revoked"}}
     celery(f"app.control.revoke('{held.id}', terminate=True, signal='SIGKILL')")
     for result in (held, waiting):
@@ -150,20 +150,21 @@ def test_celerys_client_asks_and_revokes(shop: Shop, celery: Celery) -> None:
     assert celery("ask('nonsense')") == [{"ours@here": {"error": "KeyError('nonsense')"}}]
     (told,) = celery("ask('revoke', nonsense=1)")
     assert "task_id" in told["ours@here"]["error"]
-    (told,) = celery("app.control.ping(pattern='o.*', matcher='pcre', limit=1, timeout=3)")
+    (told,) = celery("app.control.ping(pattern='o.*', matcher='pcre', limit=1, timeout=30)")
     assert "use glob" in told["ours@here"]["error"]
 
 
 def test_celerys_commands_print_what_our_worker_says(shop: Shop, celery: Celery) -> None:
     worker = shop.worker("-c", "1", "-n", "ours@here")
     command = [celery.python, "-m", "celery", "-b", shop.url]
-    assert "ours@here: OK\n        pong" in celery.run([*command, "inspect", "-d", "ours@here", "ping"])
+    ours = ["-t", "30", "-d", "ours@here"]
+    assert "ours@here: OK\n        pong" in celery.run([*command, "inspect", *ours, "ping"])
     held = shop.send("hold", "a")
     shop.wait_for_note("start a")
-    said = celery.run([*command, "inspect", "-d", "ours@here", "query_task", held.id])
+    said = celery.run([*command, "inspect", *ours, "query_task", held.id])
     assert held.id in said
     assert "shop.hold" in said
-    celery.run([*command, "control", "-d", "ours@here", "revoke", held.id, "another-id"])
+    celery.run([*command, "control", *ours, "revoke", held.id, "another-id"])
     assert f"Revoked: {held.id}, another-id" in worker.text()
     shop.go()
     assert shop.get(held) == "a"
@@ -174,7 +175,8 @@ def test_both_kinds_of_workers_hear_our_client(shop: Shop, celery: Celery) -> No
     ours = shop.worker("-c", "1", "-n", "ours@here", "-Q", "elsewhere")
     celery.start_worker()
     assert "ERROR" not in celery.log.read_text()
-    said = celery("app.control.broadcast('hello', arguments={'from_node': 'x', 'revoked': {}}, reply=True, limit=2)")
+    hello = "'hello', arguments={'from_node': 'x', 'revoked': {}}, reply=True, timeout=30, limit=2"
+    said = celery(f"app.control.broadcast({hello})")
     told = {node: sorted(answer["revoked"]) for each in said for node, answer in each.items()}
     assert told == {"ours@here": ["known-before"], "theirs@here": ["known-before"]}
     held = shop.send("hold", "a", "never")

@@ -19,7 +19,7 @@ from typing import Any
 
 from bench.harness import Answer, Bar, Bench, Figures, column
 from bench.processes import Tree, plain_environment
-from tools.rabbitmq import free_port
+from tools.ports import free_port
 from umbel import Umbel
 from umbel.progress.flusher import TICK
 from umbel.tracking import Note

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
 import signal
 import socket
@@ -12,28 +11,12 @@ import subprocess
 import time
 from pathlib import Path
 
+from tools.ports import free_port
+
 SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """The inner script: the one on PATH changes the user and drops the environment."""
 
 PATIENCE = 120.0
-
-
-PORTS = range(20_000, 32_768)
-"""Below those that the kernel gives to connections: nobody is given one between looking for it and listening there."""
-
-_chance = random.SystemRandom()
-_given: set[int] = set()
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody uses, and that was not given before; raises ``OSError`` if there is none."""
-    for port in _chance.sample(PORTS, len(PORTS)):
-        with socket.socket() as listener, contextlib.suppress(OSError):
-            if port not in _given:
-                listener.bind(("127.0.0.1", port))
-                _given.add(port)
-                return port
-    raise OSError(f"no port from {PORTS.start} to {PORTS.stop - 1} is free")
 
 
 class RabbitMQ:

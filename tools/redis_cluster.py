@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tools.rabbitmq import free_port
+from tools.ports import free_port
 from tools.redis_server import PATIENCE, RedisServer
 
 SLOTS = 16384

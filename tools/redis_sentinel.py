@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.rabbitmq import free_port
+from tools.ports import free_port
 from tools.redis_server import PATIENCE, RedisServer
 
 NAME = "umbel-test"

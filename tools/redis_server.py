@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tools.rabbitmq import free_port
+from tools.ports import free_port
 
 PATIENCE = 60.0
 

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from tests.worker.process import PATIENCE, Shop, wait_until
-from tools.rabbitmq import RabbitMQ, free_port
+from tools.ports import free_port
+from tools.rabbitmq import RabbitMQ
 from umbel.app import Umbel
 from umbel.brokers.amqp import AmqpBroker
 from umbel.call import NO_OPTIONS

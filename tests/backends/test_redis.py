@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from tests.wire.golden_files import GOLDEN, VERSIONS
-from tools.rabbitmq import free_port
+from tools.ports import free_port
 from tools.redis_server import RedisServer
 from umbel.backends.redis import RedisBackend
 from umbel.errors import StoreError, StoreUnreachable

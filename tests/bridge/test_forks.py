@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.bridge.conftest import Program
 from tests.worker.process import PATIENCE, Shop, children, wait_until
-from tools.rabbitmq import free_port
+from tools.ports import free_port
 
 
 def asker(port: int) -> Callable[[str], Any]:

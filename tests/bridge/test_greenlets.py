@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.bridge.conftest import Program
 from tests.bridge.test_forks import asker
-from tools.rabbitmq import free_port
+from tools.ports import free_port
 
 
 def test_a_gevent_server_goes_on_while_greenlets_wait_for_results(program: Program) -> None:

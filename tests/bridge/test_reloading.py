@@ -11,7 +11,7 @@ import pytest
 from tests.bridge.conftest import Program
 from tests.bridge.test_forks import asker
 from tests.worker.process import wait_until
-from tools.rabbitmq import free_port
+from tools.ports import free_port
 
 SETTINGS = """
     import os

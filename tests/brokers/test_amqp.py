@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tools.rabbitmq import RabbitMQ, free_port
+from tools.ports import free_port
+from tools.rabbitmq import RabbitMQ
 from umbel.brokers.amqp import AmqpBroker
 from umbel.errors import ConfigurationError, StoreError, StoreRefused, StoreUnreachable
 from umbel.model import ACK, REQUEUE, RETURN, Envelope, Queue, Route, Settlement, dead, later

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.rabbitmq import RabbitMQ, free_port
+from tools.ports import free_port
+from tools.rabbitmq import RabbitMQ
 from tools.redis_server import RedisServer
 from umbel.brokers.amqp import AmqpBroker
 from umbel.brokers.memory import MemoryBroker

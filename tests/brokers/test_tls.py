@@ -9,7 +9,8 @@ from typing import NamedTuple
 import pytest
 
 from tests.servers.certificates import Certificates
-from tools.rabbitmq import RabbitMQ, free_port
+from tools.ports import free_port
+from tools.rabbitmq import RabbitMQ
 from tools.redis_server import RedisServer
 from umbel.brokers.amqp import AmqpBroker
 from umbel.brokers.redis import RedisBroker

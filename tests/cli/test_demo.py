@@ -18,7 +18,7 @@ import pytest
 
 from tests.cli.project import PATIENCE, Project, Running, wait_until
 from tests.visitor import look_around
-from tools.rabbitmq import free_port
+from tools.ports import free_port
 from tools.redis_server import RedisServer
 
 

@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 
 from tests.worker.process import PATIENCE, alive, children, wait_until
-from tools.rabbitmq import free_port
+from tools.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.worker.process import PATIENCE, wait_until
-from tools.rabbitmq import free_port
+from tools.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

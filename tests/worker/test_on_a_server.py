@@ -13,7 +13,7 @@ import pytest
 
 from tests.worker.conftest import LEASE
 from tests.worker.process import Shop
-from tools.rabbitmq import free_port
+from tools.ports import free_port
 from umbel.errors import NotRegistered, WorkerLostError
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]

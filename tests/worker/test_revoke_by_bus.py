@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.worker.process import Shop, wait_until
-from tools.rabbitmq import RabbitMQ, free_port
+from tools.ports import free_port
+from tools.rabbitmq import RabbitMQ
 from umbel.errors import StoreUnreachable, TaskRevokedError
 from umbel.result import AsyncResult
 

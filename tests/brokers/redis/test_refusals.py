@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.brokers.redis.letters import call, calls
-from tools.rabbitmq import free_port
+from tools.ports import free_port
 from tools.redis_server import RedisServer
 from umbel.app import Umbel
 from umbel.brokers.redis import RedisBroker

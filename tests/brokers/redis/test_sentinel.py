@@ -9,7 +9,7 @@ import pytest
 
 from tests.brokers.redis.letters import call, calls, ids
 from tools import redis_sentinel
-from tools.rabbitmq import free_port
+from tools.ports import free_port
 from tools.redis_sentinel import NAME, Watched
 from umbel.backends.redis import RedisBackend
 from umbel.brokers.redis import RedisBroker

@@ -13,7 +13,7 @@ import pytest
 from tests.brokers.redis.letters import calls
 from tests.servers.certificates import Certificates
 from tests.worker.process import wait_until
-from tools.rabbitmq import free_port
+from tools.ports import free_port
 from tools.redis_sentinel import NAME, Sentinel
 from tools.redis_server import RedisServer
 from umbel.backends.redis import RedisBackend

@@ -13,7 +13,7 @@ import anyio
 import pytest
 import trustme
 
-from tools.rabbitmq import free_port
+from tools.ports import free_port
 from tools.redis_cluster import SLOTS, RedisCluster
 from tools.redis_server import RedisServer
 from umbel.errors import StoreError, StoreUnreachable, StoreUnsuitable

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 from hiredis import ReplyError
 
-from tools.rabbitmq import free_port
+from tools.ports import free_port
 from tools.redis_server import RedisServer
 from umbel.errors import StoreError, StoreFull, StoreRefused, StoreUnreachable, StoreUnsuitable
 from umbel.stores.redis.address import Address, addresses

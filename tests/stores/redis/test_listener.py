@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tools.rabbitmq import free_port
+from tools.ports import free_port
 from tools.redis_server import RedisServer
 from umbel.errors import StoreUnreachable
 from umbel.stores.redis.address import addresses

@@ -47,8 +47,8 @@ def test_a_server_without_memory_is_waited_for_and_takes_acknowledgements(
     site: Abroad, server: RabbitMQ, enter: Enter
 ) -> None:
     ledger = site.ledger("RabbitMQ, memory alarm")
-    site.app.conf.broker_publish_timeout = 1.0
     held = [site.app.send_task("poison.hold", ["go"]) for _ in range(2)]
+    site.app.conf.broker_publish_timeout = 1.0
     worker = site.worker("-c", "2")
     site.wait_for_note("hold", 2)
     server.control("set_vm_memory_high_watermark", "0")

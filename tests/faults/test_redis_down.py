@@ -88,11 +88,11 @@ def test_a_server_without_memory_refuses_calls_and_lets_workers_settle(
 ) -> None:
     site = make_site(backend=f"sqlite:///{tmp_path}/results.db" if apart else "")
     ledger = site.ledger(f"Redis, out of memory{', results apart' if apart else ''}")
-    site.app.conf.broker_publish_timeout = 1.0
     ledger.send_mixed(site.app, 42, 100, STEADY)
     follow = [name for name in KINDS if name not in STEADY]
     ledger.send_mixed(site.app, 43, 20, follow)
     held = [site.app.send_task("poison.hold", ["go"]) for _ in range(2)]
+    site.app.conf.broker_publish_timeout = 1.0
     server.command("CONFIG", "SET", "maxmemory", "1")
     with pytest.raises(PublishError, match="no memory is left for it"):
         site.app.send_task("poison.answer")

@@ -69,7 +69,6 @@ def test_what_ends_the_worker_is_raised_in_the_test(app: Umbel, tmp_path: Path) 
 
 
 def test_a_task_that_does_not_end_is_told(app: Umbel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("umbel.testing.background.PATIENCE", 0.5)
     started, over = threading.Event(), threading.Event()
 
     @app.task(name="shop.hang")
@@ -81,6 +80,7 @@ def test_a_task_that_does_not_end_is_told(app: Umbel, monkeypatch: pytest.Monkey
         with working(app, worker_grace=0):
             hang.delay()
             assert started.wait(30)
+            monkeypatch.setattr("umbel.testing.background.PATIENCE", 0.5)
 
     with pytest.raises(UmbelError, match=r"beyond worker_grace \(0 s\)"):
         leave_it_running()

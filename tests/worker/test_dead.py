@@ -50,7 +50,7 @@ def test_what_no_worker_knew_is_replayed_to_one_that_does(impatient: Shop) -> No
     assert again.state == "FAILURE", "the old life is what is known until the new one has something to say"
     shop.worker("-c", "1")
     wait_until(lambda: shop.app.result(result.id).state == "SUCCESS")
-    assert shop.app.result(result.id).get(timeout=1) == 8
+    assert shop.get(shop.app.result(result.id)) == 8
     assert shop.app.dead.list() == []
 
 
@@ -109,5 +109,5 @@ def test_a_replayed_call_can_be_revoked_by_the_worker_that_gets_it(shop: Shop) -
     shop.worker("-c", "1")
     wait_until(lambda: shop.app.result(result.id).state == "REVOKED")
     with pytest.raises(TaskRevokedError):
-        shop.app.result(result.id).get(timeout=1)
+        shop.get(shop.app.result(result.id))
     assert shop.count("start exit") == 3

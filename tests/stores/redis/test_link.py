@@ -50,7 +50,7 @@ async def speaking(*sayings: bytes, hangs_up: bool = False, pause: float = 0.0) 
     gone = asyncio.Event()
     server = await asyncio.start_server(talk, "127.0.0.1", 0)
     async with server:
-        yield Address("127.0.0.1", server.sockets[0].getsockname()[1], "", "secret", connect_timeout=2.0)
+        yield Address("127.0.0.1", server.sockets[0].getsockname()[1], "", "secret", connect_timeout=60.0)
         over.set()
         await gone.wait()
 
@@ -100,9 +100,9 @@ async def test_a_server_that_falls_silent_is_left_in_time() -> None:
 
 
 async def test_an_answer_that_comes_slowly_is_waited_for() -> None:
-    async with speaking(HELLO, b"$8\r\n", b"slow", b"ness", b"\r\n", pause=0.3) as address:
-        link = Link([address], 0.6)
-        assert await link.ask("GET", "x") == b"slowness"
+    async with speaking(HELLO, b"$40\r\n", *[b"slow"] * 10, b"\r\n", pause=0.15) as address:
+        link = Link([address], 1.5)
+        assert await link.ask("GET", "x") == b"slow" * 10
         await link.close()
 
 

@@ -16,7 +16,7 @@ import pytest
 from umbel.model import Delivery, Envelope, Route, Settlement, Verdict
 from umbel.ports import Broker, Consumer
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a condition that was waited for counts as failed."""
 
 _numbers = itertools.count(1)

@@ -89,3 +89,10 @@ def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisClu
     cluster.start()
     yield cluster
     cluster.close()
+
+
+@pytest.fixture(params=["redis", "redis_cluster"])
+def any_redis(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where Redis is: once it is one server, once a part of a cluster that is this test's own."""
+    url: str = request.getfixturevalue(request.param).url
+    return url if request.param == "redis" else f"{url}?global_keyprefix={tmp_path.name}:"

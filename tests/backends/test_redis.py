@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import anyio
 import pytest
 
 from tests.wire.golden_files import GOLDEN, VERSIONS
 from tools.ports import free_port
-from tools.redis_server import RedisServer
 from umbel.backends.redis import RedisBackend
 from umbel.errors import StoreError, StoreUnreachable
 from umbel.model import Record, SealedRecord
 from umbel.ports import ResultBackend
-from umbel.stores.redis.address import addresses
 from umbel.stores.redis.link import Link
 from umbel.stores.redis.listener import Listener
 from umbel.stores.redis.records import state_in
@@ -31,34 +28,14 @@ pytestmark = pytest.mark.server
 
 class TestRedisBackend(BackendConformance):
     @pytest.fixture
-    def make_backend(self, redis: RedisServer) -> Callable[[], ResultBackend]:
-        return lambda: RedisBackend(redis.url, {})
+    def make_backend(self, any_redis: str) -> Callable[[], ResultBackend]:
+        return lambda: RedisBackend(any_redis, {})
 
     def as_kept(self, record: SealedRecord) -> SealedRecord:
         return record._replace(expires=None)
 
 
 # -- what is peculiar to it
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"results-{uuid.uuid4().hex}"
-
-
-@pytest.fixture
-async def backend(redis: RedisServer, prefix: str) -> AsyncIterator[RedisBackend]:
-    """Its keys are this test's own."""
-    async with RedisBackend(f"{redis.url}?global_keyprefix={prefix}", {}) as made:
-        yield made
-
-
-@pytest.fixture
-async def link(redis: RedisServer) -> AsyncIterator[Link]:
-    """A connection of somebody else's."""
-    made = Link(addresses(redis.url))
-    yield made
-    await made.close()
 
 
 def sealed(

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 
-from tools.redis_server import RedisServer
 from umbel.backends.redis import RedisBackend
 from umbel.errors import StoreError
 from umbel.joins import Joined
-from umbel.stores.redis.address import addresses
 from umbel.stores.redis.link import Link
 from umbel.testing.conformance.joins import JoinsAdapter, JoinsConformance, part
 
@@ -21,28 +18,8 @@ pytestmark = pytest.mark.server
 
 class TestJoinsOfRedis(JoinsConformance):
     @pytest.fixture
-    def make_backend(self, redis: RedisServer) -> Callable[[], JoinsAdapter]:
-        return lambda: RedisBackend(redis.url)
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"chords-{uuid.uuid4().hex}"
-
-
-@pytest.fixture
-async def backend(redis: RedisServer, prefix: str) -> AsyncIterator[RedisBackend]:
-    """Its keys are this test's own."""
-    async with RedisBackend(f"{redis.url}?global_keyprefix={prefix}", {}) as made:
-        yield made
-
-
-@pytest.fixture
-async def link(redis: RedisServer) -> AsyncIterator[Link]:
-    """A connection of somebody else's."""
-    made = Link(addresses(redis.url))
-    yield made
-    await made.close()
+    def make_backend(self, any_redis: str) -> Callable[[], JoinsAdapter]:
+        return lambda: RedisBackend(any_redis)
 
 
 async def keys(link: Link, prefix: str) -> set[str]:

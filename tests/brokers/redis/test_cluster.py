@@ -18,6 +18,7 @@ from umbel.brokers.redis import RedisBroker
 from umbel.brokers.redis.cluster_consumer import ClusterConsumer
 from umbel.errors import StoreError, StoreUnreachable
 from umbel.model import ACK, Delivery, Envelope, SealedRecord, Settlement, dead
+from umbel.ports import KeepsRecords
 from umbel.stores.redis.cluster import ClusterLink
 from umbel.stores.redis.cluster_layout import ClusterLayout
 from umbel.stores.redis.cluster_store import ClusterStore
@@ -275,3 +276,10 @@ async def test_shortcomings_are_told_of_each_server(redis_cluster: RedisCluster,
     told = await broker.shortcomings()
     for server in redis_cluster.primaries:
         assert any(f":{server.port}: a power cut may lose the last second" in sentence for sentence in told)
+
+
+async def test_records_are_left_to_whoever_has_them(broker: RedisBroker) -> None:
+    """They stand in another slot than their messages."""
+    consumer = await broker.consume(["queue"], 1)
+    assert not isinstance(consumer, KeepsRecords)
+    await consumer.close()

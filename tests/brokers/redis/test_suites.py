@@ -1,10 +1,11 @@
-"""The Redis broker against the broker suites, and what is peculiar to it."""
+"""The Redis broker against the suites, on one server and on a cluster, and what is said of it there."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,15 @@ from umbel.testing.conformance.withdraw import WithdrawConformance
 pytestmark = pytest.mark.server
 
 
-class TestRedisBroker(OnRedis, BrokerConformance):
+class OnAny(OnRedis):
+    """For suites of brokers: they are made on the server of the run, and on its cluster."""
+
+    @pytest.fixture
+    def make_broker(self, any_redis: str) -> Callable[[], Any]:
+        return lambda: BareBroker(any_redis, {})
+
+
+class TestRedisBroker(OnAny, BrokerConformance):
     """One without a priority is in the list that Celery's clients use, which is the most urgent."""
 
     async def test_the_urgent_come_first_and_equals_in_order(self, broker: Broker, queue: str) -> None:
@@ -49,18 +58,18 @@ class TestRedisBroker(OnRedis, BrokerConformance):
             assert (await ear.hears(2))[1].envelope == fast
 
 
-class TestRedisConsumer(OnRedis, ConsumerConformance):
+class TestRedisConsumer(OnAny, ConsumerConformance):
     pass
 
 
-class TestQueuesOfRedis(OnRedis, QueuesConformance):
+class TestQueuesOfRedis(OnAny, QueuesConformance):
     pass
 
 
-class TestDeadLettersOfRedis(OnRedis, DeadLettersConformance):
+class TestDeadLettersOfRedis(OnAny, DeadLettersConformance):
     @pytest.fixture
-    def make_forgetful(self, redis: RedisServer, tmp_path: Path) -> Callable[[], BurialBroker]:
-        url = redis.url.replace("/0", f"/0?global_keyprefix={tmp_path.name}")
+    def make_forgetful(self, any_redis: str, tmp_path: Path) -> Callable[[], BurialBroker]:
+        url = f"{any_redis.partition('?')[0]}?global_keyprefix={tmp_path.name}:forgetful:"
         return lambda: BareBroker(url, {"dead_letter_expires": 0.5})
 
 
@@ -82,8 +91,8 @@ class TestMarksOfRedisBroker(MarksConformance):
 
 class TestMarksOfRedisBackend(MarksConformance):
     @pytest.fixture
-    def make_marks(self, redis: RedisServer) -> Callable[[], MarksAdapter]:
-        return lambda: RedisBackend(redis.url)
+    def make_marks(self, any_redis: str) -> Callable[[], MarksAdapter]:
+        return lambda: RedisBackend(any_redis)
 
 
 class TestProgressOfRedisBroker(ProgressConformance):
@@ -94,11 +103,11 @@ class TestProgressOfRedisBroker(ProgressConformance):
 
 class TestProgressOfRedisBackend(ProgressConformance):
     @pytest.fixture
-    def make_progress(self, redis: RedisServer) -> Callable[[], ProgressAdapter]:
-        return lambda: RedisBackend(redis.url)
+    def make_progress(self, any_redis: str) -> Callable[[], ProgressAdapter]:
+        return lambda: RedisBackend(any_redis)
 
 
-class TestPlacesOnRedis(OnRedis, PlacesConformance):
+class TestPlacesOnRedis(OnAny, PlacesConformance):
     """One without a priority is as urgent as can be."""
 
     async def test_those_that_are_handed_out_before_are_counted(self, broker: TellingBroker, queue: str) -> None:
@@ -112,7 +121,7 @@ class TestPlacesOnRedis(OnRedis, PlacesConformance):
         assert await broker.places([]) == {}
 
 
-class TestWithdrawalFromRedis(OnRedis, WithdrawConformance):
+class TestWithdrawalFromRedis(OnAny, WithdrawConformance):
     @pytest.fixture
-    def make_backend(self, redis: RedisServer) -> Callable[[], ResultBackend]:
-        return lambda: StampedBackend(redis.url, {})
+    def make_backend(self, any_redis: str) -> Callable[[], ResultBackend]:
+        return lambda: StampedBackend(any_redis, {})

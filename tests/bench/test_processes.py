@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from bench.processes import Stuck, Tree, descendants
+from tests.worker.process import alive, wait_until
 
 PARENT = """
 import subprocess, sys
@@ -43,10 +43,7 @@ def test_nothing_of_the_tree_is_left(tmp_path: Path) -> None:
     with tree(tmp_path, PARENT.format(child=BUSY)) as running:
         running.wait_until(lambda: len(running.pids()) == 2, "two processes")
         pids = running.pids()
-    deadline = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}").exists() for pid in pids):  # whoever has taken the child over waits for it
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: not any(map(alive, pids)), "the end of both")
 
 
 def test_a_program_that_ends_too_soon_is_told_with_its_output(tmp_path: Path) -> None:

@@ -191,6 +191,13 @@ async def test_a_silent_server_is_not_the_only_one_that_is_asked_who_has_what(
         await link.close()
 
 
+async def test_servers_that_are_all_silent_are_told(silent: int) -> None:
+    link = ClusterLink(addresses(f"rediscluster://127.0.0.1:{silent}?connect_timeout=0.2"))
+    with pytest.raises(StoreUnreachable, match=rf"rediscluster://127\.0\.0\.1:{silent}: no answer within 0\.2 s"):
+        await link.ask("GET", "x")
+    await link.close()
+
+
 # -- what cannot be used
 
 

@@ -247,8 +247,6 @@ class Connection(asyncio.Protocol):
         """Raise what ended the connection, if it has ended."""
         if self.lost.done():
             raise self.lost.result() or StoreUnreachable(f"{self.address}: the connection was closed")
-        if self._transport is None:
-            raise StoreUnreachable(f"{self.address}: not connected")
 
     def socket(self) -> socket.socket | None:
         """What it runs over."""

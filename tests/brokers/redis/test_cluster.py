@@ -63,13 +63,15 @@ class Rounds:
         self.broker, self.backend, self.queue = broker, backend, queue
         self.sent: list[str] = []
         self.came: list[Delivery] = []
-        self.over = False
+        self.settled = 0
+        self.over = self.all_sent = False
 
     async def publish(self) -> None:
         while not self.over:
             envelope = call(len(self.sent))
             await self.broker.publish(to(self.queue, [envelope]))
             self.sent.append(envelope.id)
+        self.all_sent = True
 
     async def settle(self, consumer: ClusterConsumer) -> None:
         async for batch in consumer:
@@ -77,6 +79,7 @@ class Rounds:
             records = [SealedRecord(each.envelope.id, "SUCCESS", b"done", time.time() + 600) for each in batch]
             await self.backend.store(records)
             await self._insist(consumer, [Settlement(each, ACK) for each in batch])
+            self.settled += len(batch)
 
     async def _insist(self, consumer: ClusterConsumer, settlements: list[Settlement]) -> None:
         while True:
@@ -107,7 +110,7 @@ async def test_while_its_slot_goes_from_server_to_server_each_message_comes_once
                 seen = len(rounds.came)
             await until(lambda: _more(rounds, seen + 50))
             rounds.over = True
-            await until(lambda: _all_came(rounds))
+            await until(lambda: _all_settled(rounds))
             await consumer.close()
     assert sorted(ids(rounds.came)) == sorted(rounds.sent)
     assert set(await backend.load(rounds.sent)) == set(rounds.sent)
@@ -119,8 +122,8 @@ async def _more(rounds: Rounds, count: int) -> bool:
     return len(rounds.came) >= count
 
 
-async def _all_came(rounds: Rounds) -> bool:
-    return len(rounds.came) >= len(rounds.sent) > 0
+async def _all_settled(rounds: Rounds) -> bool:
+    return rounds.all_sent and rounds.settled >= len(rounds.sent) > 0
 
 
 async def test_what_waits_for_news_hears_it_when_the_slot_has_moved(

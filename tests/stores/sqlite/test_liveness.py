@@ -303,10 +303,12 @@ async def test_many_processes_publish_and_consume_and_each_task_is_done_once(
 async def test_nothing_is_lost_when_processes_are_killed_in_the_middle(
     broker: SqliteBroker, act: Act, url: str
 ) -> None:
-    broker.publish_now(messages(1500))
-    ids = [f"id-{number}" for number in range(1500)]
+    sent = messages(1500)
+    ids = [envelope.id for _, envelope in sent]
     done: list[str] = []
-    for _ in range(4):
+    broker.publish_now(sent[:500])
+    for first in range(500, 1500, 250):
+        broker.publish_now(sent[first : first + 250])  # whatever the last one did before it was killed, there is more
         worker = act("work", url, 64)
         line(worker)
         done += [line(worker)[1] for _ in range(150)]

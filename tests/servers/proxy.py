@@ -180,8 +180,10 @@ class Proxy:
             task.add_done_callback(self._pumps.discard)
 
     async def _finish(self) -> None:
+        """Return when every connection is closed, also those that had come and were not made yet."""
         self._flowing.set()
-        for task in list(self._pumps):
-            task.cancel()
-        await asyncio.gather(*self._pumps, return_exceptions=True)
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for way in self._ways:
+                way.reset()
+            await asyncio.wait(others, timeout=0.1)
         await asyncio.sleep(0)

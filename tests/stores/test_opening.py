@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import pytest
 
 from umbel.errors import StoreError, StoreRefused, StoreUnreachable
 from umbel.stores.amqp import address as amqp_address
 from umbel.stores.amqp import opening as amqp
+from umbel.stores.amqp.connection import Connection as AmqpConnection
 from umbel.stores.redis import address as redis_address
 from umbel.stores.redis import opening as redis
+from umbel.stores.redis.connection import Connection as RedisConnection
 
 ALERT = b"\x15\x03\x03\x00\x02\x02\x28"
 """The record by which a server says that it does not want to."""
@@ -63,6 +66,30 @@ async def test_a_server_that_leaves_in_the_handshake_may_come_back_and_one_that_
     with pytest.raises(StoreError, match=rf"127\.0\.0\.1:\d+//?0?: {told}") as caught:
         await answering(said, connect)
     assert type(caught.value) is error
+
+
+@pytest.mark.parametrize(
+    ("connection", "connect"),
+    [
+        (AmqpConnection, lambda port: amqp.connect(amqp_address.addresses(f"amqp://127.0.0.1:{port}//"))),
+        (RedisConnection, lambda port: redis.connect(redis_address.addresses(f"redis://127.0.0.1:{port}/0"), 5.0)),
+    ],
+    ids=["rabbitmq", "redis"],
+)
+async def test_a_connection_that_is_lost_as_soon_as_it_is_made_is_told_as_lost(
+    connection: type[AmqpConnection | RedisConnection],
+    connect: Callable[[int], Awaitable[object]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = connection.connection_made
+
+    def lose(self: Any, transport: asyncio.Transport) -> None:
+        made(self, transport)
+        transport.abort()
+
+    monkeypatch.setattr(connection, "connection_made", lose)
+    with pytest.raises(StoreUnreachable, match="the connection was lost"):
+        await answering(b"", connect)
 
 
 @pytest.mark.parametrize("connect", [to_rabbitmq, to_redis])

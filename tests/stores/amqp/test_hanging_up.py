@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +16,7 @@ from pamqp.frame import marshal
 
 from umbel.errors import StoreError, StoreRefused, StoreUnreachable
 from umbel.stores.amqp.address import addresses
+from umbel.stores.amqp.connection import Connection
 from umbel.stores.amqp.opening import connect
 
 TELLS = {"capabilities": {"authentication_failure_close": True}}
@@ -33,6 +35,17 @@ async def server(properties: dict[str, Any], leave: Callable[[asyncio.StreamWrit
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
         port = listening.sockets[0].getsockname()[1]
         yield f"amqp://somebody:secret@127.0.0.1:{port}//"
+
+
+async def test_a_connection_that_is_lost_before_anybody_waits_for_it_is_no_complaint_of_the_loop() -> None:
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+    (address,) = addresses("amqp://somebody:secret@127.0.0.1//")
+    connection = Connection(address)
+    connection.connection_lost(ConnectionResetError(104, "Connection reset by peer"))
+    del connection
+    gc.collect()
+    assert told == []
 
 
 def close(writer: asyncio.StreamWriter) -> None:

@@ -299,6 +299,7 @@ class Connection(asyncio.Protocol):
         error = why or StoreUnreachable(f"{self.address}: the connection was closed")
         if not self._opened.done():
             self._opened.set_exception(error)
+            self._opened.exception()  # nobody need wait for it yet
         self._writable.set()
         self.unblocked.set()
         for channel in tuple(self._channels.values()):

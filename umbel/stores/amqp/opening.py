@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Sequence
 
@@ -38,4 +39,5 @@ def _keep_awake(connection: Connection) -> None:
     """Small frames leave at once."""
     sock = connection.socket()
     if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(OSError):  # it is lost already, and says why
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -64,7 +65,8 @@ async def _reach(address: Address, patience: float) -> Connection:
     transport, connection = await loop.create_connection(make, address.host, address.port, ssl=encryption(address))
     plug = transport.get_extra_info("socket")
     if plug is not None and plug.family in (socket.AF_INET, socket.AF_INET6):
-        plug.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        with contextlib.suppress(OSError):  # it is lost already, and says why
+            plug.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return connection
 
 

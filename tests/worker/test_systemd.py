@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -25,7 +28,9 @@ def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[socket.socket]
 def hear(manager: socket.socket, wanted: str) -> list[str]:
     """All that is told, until ``wanted`` is."""
     heard = [manager.recv(100).decode()]
+    deadline = time.monotonic() + PATIENCE
     while heard[-1] != wanted:
+        assert time.monotonic() < deadline, f"{wanted} is not among {len(heard)} messages"
         heard.append(manager.recv(100).decode())
     return heard
 
@@ -66,6 +71,20 @@ def test_an_abstract_socket_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None
         systemd.notify(systemd.READY)
 
         assert listening.recv(100) == b"READY=1"
+
+
+async def test_what_somebody_has_no_room_for_is_told_when_he_has(
+    manager: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", manager.getsockname())
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                other.sendto(b"WATCHDOG=1", manager.getsockname())
+    systemd.notify(systemd.STOPPING)
+    heard = await asyncio.to_thread(hear, manager, "STOPPING=1")
+    assert set(heard[:-1]) == {"WATCHDOG=1"}
 
 
 @pytest.mark.parametrize("address", ["", "vsock:1:2", "/nowhere/at/all"])

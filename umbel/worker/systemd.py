@@ -12,16 +12,27 @@ READY = "READY=1"
 STOPPING = "STOPPING=1"
 _ALIVE = "WATCHDOG=1"
 
+_MOMENT = 0.05
+"""Seconds after which somebody is told again who had no room for what he was told."""
+
 
 def notify(state: str) -> None:
-    """Send this to the socket that NOTIFY_SOCKET names, if it names one. Somebody who does not listen is no error."""
+    """Send this to the socket that NOTIFY_SOCKET names, if it names one. Somebody who does not listen is no error.
+
+    What does not fit, because much was told that was not read yet, is sent again while the running loop lives; a sign
+    of life is not, for the next one comes.
+    """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return
     place = f"\0{address[1:]}" if address.startswith("@") else address
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as way:
         way.setblocking(False)  # the loop does not wait for systemd
-        way.sendto(state.encode(), place)
+        try:
+            way.sendto(state.encode(), place)
+        except BlockingIOError:
+            if state != _ALIVE:
+                asyncio.get_running_loop().call_later(_MOMENT, notify, state)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 # The project's commands. Needed beforehand: make, git and a python3 of 3.11 or newer; everything else is brought.
 
 PYTHON ?= python3
-# So many processes run the tests: they wait more than they compute.
+# So many processes run the tests: they wait more than they compute. One that dies ends the run: with another in its
+# place, pytest-xdist waits for ever when it was one of the last.
 TESTERS ?= 2
 ENVIRONMENTS := demo dev docs celery56 celery57 bench arq
 SOURCES := $(wildcard umbel tests tools examples bench)
@@ -29,13 +30,13 @@ check: ## format, lint, types, floors, sizes: within a minute
 	$(IN_dev) python -m pytest -q tests/architecture
 
 test-fast: ## the tests that need no server and no patience
-	$(IN_dev) python -m pytest -n $(TESTERS) --dist loadfile -m "not server and not slow"
+	$(IN_dev) python -m pytest -n $(TESTERS) --dist loadfile --max-worker-restart=0 -m "not server and not slow"
 
 test: ## everything, on a machine that has nothing yet
 	$(PYTHON) tools/debian.py
 	@$(MAKE) --no-print-directory environments
 	@$(MAKE) --no-print-directory check
-	$(IN_dev) python -m pytest -n $(TESTERS) --dist loadfile
+	$(IN_dev) python -m pytest -n $(TESTERS) --dist loadfile --max-worker-restart=0
 
 docs: ## the documentation as a site, in site/
 	@$(IN_docs) sphinx-build --fresh-env --fail-on-warning --keep-going --nitpicky --quiet -c docs -d .sphinx . site

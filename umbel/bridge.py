@@ -275,10 +275,16 @@ def _fulfil(future: Future[T], work: Callable[[], T]) -> None:
         future.set_exception(error)
 
 
+def greenlets() -> bool:
+    """Whether gevent has put greenlets in the place of threads."""
+    monkey: Any = sys.modules.get("gevent.monkey")
+    return monkey is not None and monkey.is_module_patched("threading")
+
+
 def _start_thread(work: Callable[[], object], name: str) -> None:
     """A daemon thread of the system's, also where gevent has put greenlets in the place of threads."""
-    monkey: Any = sys.modules.get("gevent.monkey")
-    if monkey is not None and monkey.is_module_patched("threading"):
+    if greenlets():
+        monkey: Any = sys.modules["gevent.monkey"]
         monkey.get_original("_thread", "start_new_thread")(work, ())
     else:
         threading.Thread(target=work, name=name, daemon=True).start()

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, runtime_checkable
 
 from umbel.model import Delivery, Envelope, Queue, Route, SealedRecord, Settlement
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 
 class Consumer(Protocol):
@@ -135,6 +138,21 @@ class Posts(Protocol):
 
         ``then`` is called there, once, with what ``publish`` would have raised, or None. What is returned withdraws
         the messages if they are not on their way yet.
+        """
+        ...
+
+
+@runtime_checkable
+class SendsDirectly(Protocol):
+    """A broker that may take what a plain call sends from the calling thread, without its loop."""
+
+    def send_directly(
+        self, loop: AbstractEventLoop, messages: Sequence[tuple[Route, Envelope]], timeout: float
+    ) -> Sequence[tuple[Route, Envelope]]:
+        """Send ``messages`` durably, all or none, within ``timeout`` seconds, if this is the moment for it.
+
+        ``loop`` is one on which the broker is entered. Gives what is to be sent in the usual way then: nothing, or all
+        of them, with the mark of what may have been sent before where that is in doubt. For any thread but the loop's.
         """
         ...
 

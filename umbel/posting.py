@@ -8,14 +8,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import monotonic
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-from umbel.bridge import Bridge
+from umbel.bridge import Bridge, greenlets
 from umbel.errors import StoreError, TimeoutError, UmbelError
 from umbel.model import Envelope, Route
 from umbel.offer import Offer
-from umbel.ports import Broker, Posts, Replies, ResultBackend
+from umbel.ports import Broker, Posts, Replies, ResultBackend, SendsDirectly
 
 T = TypeVar("T")
 Pairs = Sequence[tuple[Route, Envelope]]
@@ -79,6 +80,9 @@ class Post:
         self._posts: Posts = broker
         self._backend = backend
         self._replies = backend if isinstance(backend, Replies) else None
+        self._direct: SendsDirectly | None = None
+        if isinstance(broker, SendsDirectly) and self._replies is None and not greenlets():
+            self._direct = broker
         self._mailbox: Mailbox[_Letter] = Mailbox(bridge.loop, self._take)
         self._late: Mailbox[_Letter] = Mailbox(bridge.loop, _Letter.abandon)
         self._answers: WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox[asyncio.Future[None]]] = WeakKeyDictionary()
@@ -92,6 +96,12 @@ class Post:
         """
         if asyncio._get_running_loop() is self.bridge.loop:
             raise UmbelError("a plain call from umbel's own background loop would wait for itself: await it instead")
+        if self._direct is not None:
+            began = monotonic()
+            pairs = self._direct.send_directly(self.bridge.loop, pairs, timeout)
+            if not pairs:
+                return
+            timeout = max(0.0, timeout - (monotonic() - began))
         waiting = threading.Lock()
         waiting.acquire()
         letter = _Letter(pairs, waiting.release)

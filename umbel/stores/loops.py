@@ -66,6 +66,10 @@ class PerLoop(Generic[T]):
         assert value is not None, "the adapter is entered before it is used"
         return value
 
+    def of(self, loop: asyncio.AbstractEventLoop) -> T | None:
+        """That loop's, from any thread; None where the adapter is not entered there."""
+        return self._values.get(loop)
+
     @property
     def all(self) -> Sequence[T]:
         """Those of all loops, at this moment."""

@@ -14,6 +14,7 @@ from umbel.brokers.redis.consumer import RedisConsumer
 from umbel.brokers.redis.grave import Grave, Graves
 from umbel.brokers.redis.outlet import Outlet, Told
 from umbel.brokers.redis.places import places
+from umbel.brokers.redis.shortcut import Shortcut
 from umbel.brokers.redis.window import Window
 from umbel.brokers.redis.withdrawing import withdraw
 from umbel.clock import SystemClock
@@ -38,14 +39,17 @@ MOST_DEAD_LETTERS = 100_000
 
 
 class _Line(NamedTuple):
-    """What one loop has: a way to the server, an ear for what is published there, and the way out for messages."""
+    """What one loop has: a way to the server, an ear for what is published there, and the ways out for messages."""
 
     store: RedisStore
     listener: Hearing
     outlet: Outlet | ClusterOutlet
+    shortcut: Shortcut | None
 
     async def close(self) -> None:
         """End the connections."""
+        if self.shortcut is not None:
+            self.shortcut.close()
         await self.listener.close()
         await self.store.link.close()
 
@@ -72,8 +76,9 @@ class RedisBroker(EnteredPerLoop[_Line], AdmitsShortcomings, OffersMarks, Offers
         patience = settings.get("broker_publish_timeout", 5.0)
         store = store_at(self._addresses, {queue.name: queue for queue in settings.get("task_queues") or ()})
         if isinstance(store, ClusterStore):
-            return _Line(store, store.listener(), ClusterOutlet(store, self.clock, patience))
-        return _Line(store, store.listener(), Outlet(store, self.clock, patience))
+            return _Line(store, store.listener(), ClusterOutlet(store, self.clock, patience), None)
+        outlet, shortcut = Outlet(store, self.clock, patience), Shortcut(store, self.clock)
+        return _Line(store, store.listener(), outlet, shortcut)
 
     @property
     def keeper(self) -> RedisStore:
@@ -101,8 +106,15 @@ class RedisBroker(EnteredPerLoop[_Line], AdmitsShortcomings, OffersMarks, Offers
         """See ``ports.Posts``."""
         return self._lines.here.outlet.post(messages, then)
 
+    def send_directly(
+        self, loop: asyncio.AbstractEventLoop, messages: Sequence[tuple[Route, Envelope]], timeout: float
+    ) -> Sequence[tuple[Route, Envelope]]:
+        """See ``ports.SendsDirectly``."""
+        line = self._lines.of(loop)
+        return messages if line is None or line.shortcut is None else line.shortcut.send(messages, timeout)
+
     async def consume(self, queues: Sequence[str], prefetch: int) -> RedisConsumer | ClusterConsumer:
-        store, listener, outlet = self._lines.here
+        store, listener, outlet, _ = self._lines.here
         retries, window = self._settings.get("broker_connection_max_retries", 100), Window(prefetch)
         if isinstance(outlet, Outlet):
             grave = self._grave_in(store)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from umbel.clock import Clock
 from umbel.errors import StoreError, StoreUnreachable
 from umbel.model import Envelope, Route
 from umbel.stores.redis.connection import Connection, Word
+from umbel.stores.redis.layout import Layout
 from umbel.stores.redis.store import SETTLE, RedisStore
 from umbel.wire.marking import resent
 
@@ -66,12 +67,7 @@ class Outlet:
         if connection is None or not messages or not connection.takes_more:
             return Posting(self, messages, then).begin()
         self._bind(connection, messages)
-        things = self._things(messages)
-        if (pushing := _pushing(things)) is not None:
-            answer = connection.ask(*pushing)
-        else:
-            keys = self._store.layout.touched
-            answer = connection.ask("EVALSHA", SETTLE.digest, len(keys), *keys, *_instead_of_nothing(things))
+        answer = connection.ask(*command_of(self._store.layout, self._things(messages)))
         posting = Posting(self, messages, then)
         answer.add_done_callback(posting.answered)
         return posting.withdraw
@@ -102,6 +98,17 @@ class Outlet:
                 known.add(route.queue)
                 for command in self._store.bindings(route.queue):
                     connection.ask(*command).add_done_callback(_unheard)
+
+
+def command_of(layout: Layout, things: list[list[Word]]) -> list[Word]:
+    """The command that does all of these in one step, where the server knows the script that settles."""
+    keys = layout.touched
+    return _pushing(things) or ["EVALSHA", SETTLE.digest, len(keys), *keys, *_instead_of_nothing(things)]
+
+
+def taken(said: Any) -> bool:
+    """Whether this answer to ``command_of`` says that all of it was done; else nothing was."""
+    return isinstance(said, int) or (isinstance(said, list) and len(said) == 1)
 
 
 def _pushing(things: list[list[Word]]) -> list[Word] | None:
@@ -151,7 +158,7 @@ class Posting:
         """How the attempt ended in which they were written at once."""
         error = answer.exception()
         said = None if error is not None else answer.result()
-        if error is None and (isinstance(said, int) or (isinstance(said, list) and len(said) == 1)):
+        if error is None and taken(said):
             self._then(None)
         elif self._withdrawn:
             self._then(error or StoreError("it was withdrawn"))

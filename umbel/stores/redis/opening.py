@@ -7,13 +7,14 @@ import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import Any
 
 from hiredis import ReplyError
 
 from umbel.errors import StoreRefused, StoreUnreachable, StoreUnsuitable
 from umbel.stores.opening import encryption, first_of, reaching
 from umbel.stores.redis.address import Address
-from umbel.stores.redis.connection import Connection, texts
+from umbel.stores.redis.connection import Connection, Word, texts
 from umbel.stores.redis.refusals import refusal
 
 
@@ -81,16 +82,26 @@ async def _log_in_at_sentinel(connection: Connection) -> None:
 
 async def _log_in(connection: Connection) -> None:
     address = connection.address
+    admitted(address, await asyncio.gather(*(connection.ask(*words) for words in greeting(address))))
+
+
+def greeting(address: Address) -> list[tuple[Word, ...]]:
+    """The commands with which a connection begins."""
     login = ("AUTH", address.user or "default", address.password) if address.user or address.password else ()
-    questions = [connection.ask("HELLO", 2, *login, "SETNAME", "umbel")]
+    commands: list[tuple[Word, ...]] = [("HELLO", 2, *login, "SETNAME", "umbel")]
     if address.db:
-        questions.append(connection.ask("SELECT", address.db))
-    hello, *rest = await asyncio.gather(*questions)
-    for answer in (hello, *rest):
+        commands.append(("SELECT", address.db))
+    return commands
+
+
+def admitted(address: Address, answers: Sequence[Any]) -> None:
+    """Return when these answers to the greeting let a connection in; raises as ``connect``."""
+    for answer in answers:
         if isinstance(answer, ReplyError):
             if "unknown command" in str(answer):
                 raise StoreUnsuitable(f"{address}: it is older than Redis 6, which umbel needs ({answer})")
             raise refusal(address, str(answer))
+    hello = answers[0]
     told = dict(zip(hello[::2], hello[1::2], strict=False))
     if address.cluster:
         if told.get(b"mode") != b"cluster":

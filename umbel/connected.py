@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Self
 
 from umbel import plug
 from umbel.errors import NoResultBackend
-from umbel.ports import Broker, Immediate, Replies, ResultBackend
+from umbel.ports import Broker, Replies, ResultBackend
+from umbel.sending import Immediate
 from umbel.settings.loader import Settings
 
 if TYPE_CHECKING:

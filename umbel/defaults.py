@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import tzinfo
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from umbel.ports import Broker, Immediate, Posts, Replies
+from umbel.ports import Broker, Replies
 from umbel.retry import NEVER_AGAIN, PublishRetry
 from umbel.routing import Queues, Routes
+from umbel.sending import Immediate, Posts
 from umbel.wire.redaction import Redaction
 from umbel.wiring import App
 

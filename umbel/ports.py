@@ -1,16 +1,13 @@
-"""The ports: what an adapter must offer for a broker or a result store to be used."""
+"""The ports: what an adapter must offer for a broker or a result store to be used; for short ways see ``sending``."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, runtime_checkable
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 from umbel.model import Delivery, Envelope, Queue, Route, SealedRecord, Settlement
-
-if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
 
 
 class Consumer(Protocol):
@@ -111,49 +108,6 @@ class ResultBackend(Protocol):
 
     async def forget(self, ids: Sequence[str]) -> None:
         """Drop these records; unknown ids are no error."""
-        ...
-
-
-@runtime_checkable
-class Immediate(Protocol):
-    """A broker that lives in the caller's process or file: it needs no connection and no background loop."""
-
-    def publish_now(self, messages: Sequence[tuple[Route, Envelope]]) -> None:
-        """As ``Broker.publish``, in the calling thread."""
-        ...
-
-    def close_now(self) -> None:
-        """Let go of what ``publish_now`` opened; it is opened again when it is needed. Repeatable."""
-        ...
-
-
-@runtime_checkable
-class Posts(Protocol):
-    """A broker that sends what many callers have at the same moment in one write."""
-
-    def post(
-        self, messages: Sequence[tuple[Route, Envelope]], then: Callable[[BaseException | None], None]
-    ) -> Callable[[], None]:
-        """As ``Broker.publish``, not awaited; for the thread of the adapter's loop.
-
-        ``then`` is called there, once, with what ``publish`` would have raised, or None. What is returned withdraws
-        the messages if they are not on their way yet.
-        """
-        ...
-
-
-@runtime_checkable
-class SendsDirectly(Protocol):
-    """A broker that may take what a plain call sends from the calling thread, without its loop."""
-
-    def send_directly(
-        self, loop: AbstractEventLoop, messages: Sequence[tuple[Route, Envelope]], timeout: float
-    ) -> Sequence[tuple[Route, Envelope]]:
-        """Send ``messages`` durably, all or none, within ``timeout`` seconds, if this is the moment for it.
-
-        ``loop`` is one on which the broker is entered. Gives what is to be sent in the usual way then: nothing, or all
-        of them, with the mark of what may have been sent before where that is in doubt. For any thread but the loop's.
-        """
         ...
 
 

@@ -16,7 +16,8 @@ from umbel.bridge import Bridge, greenlets
 from umbel.errors import StoreError, TimeoutError, UmbelError
 from umbel.model import Envelope, Route
 from umbel.offer import Offer
-from umbel.ports import Broker, Posts, Replies, ResultBackend, SendsDirectly
+from umbel.ports import Broker, Replies, ResultBackend
+from umbel.sending import Posts, SendsDirectly
 
 T = TypeVar("T")
 Pairs = Sequence[tuple[Route, Envelope]]

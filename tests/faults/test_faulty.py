@@ -18,7 +18,8 @@ from umbel.brokers.memory import MemoryBroker
 from umbel.brokers.sqlite import SqliteBroker
 from umbel.errors import ConfigurationError, PublishError, StoreBusy, StoreError, UnknownOption
 from umbel.model import ACK, Envelope, Queue, Route, SealedRecord
-from umbel.ports import Broker, DeadLetters, Immediate, KeepsRecords, Lifelines, Marks, Posts, ResultBackend, Withdraws
+from umbel.ports import Broker, DeadLetters, KeepsRecords, Lifelines, Marks, ResultBackend, Withdraws
+from umbel.sending import Immediate, Posts
 from umbel.testing.conformance.backend import BackendConformance
 from umbel.testing.conformance.broker import BrokerConformance, ImmediateConformance
 from umbel.testing.conformance.consumer import ConsumerConformance

@@ -44,7 +44,6 @@ from umbel.ports import (
     CountsStarts,
     DeadLetters,
     Follows,
-    Immediate,
     KeepsRecords,
     Lifelines,
     ListsQueues,
@@ -53,6 +52,7 @@ from umbel.ports import (
     Tethered,
     Withdraws,
 )
+from umbel.sending import Immediate
 
 T = TypeVar("T")
 

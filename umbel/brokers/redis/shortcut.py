@@ -33,7 +33,7 @@ class Shortcut:
         self._closed = False
 
     def send(self, messages: Messages, timeout: float) -> Messages:
-        """See ``ports.SendsDirectly``."""
+        """See ``sending.SendsDirectly``."""
         beside = self._store.link.standing
         if beside is None or not messages or not self._lock.acquire(blocking=False):
             return messages
@@ -91,6 +91,6 @@ class Shortcut:
         self._drop()
 
     def _drop(self) -> None:
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._beside = self._connection, None, None
         if connection is not None:
             connection.close()

@@ -10,7 +10,8 @@ import anyio
 import pytest
 
 from umbel.model import ACK, Queue, Route
-from umbel.ports import Broker, Immediate
+from umbel.ports import Broker
+from umbel.sending import Immediate
 from umbel.testing.conformance.harness import (
     AdapterSuite,
     listening,

@@ -53,6 +53,10 @@ class Way(Protocol):
         """Enter ``adapter``, once; later calls give what the first one gave. For use inside ``work``."""
         ...
 
+    def passable(self, adapter: AbstractAsyncContextManager[Any]) -> asyncio.AbstractEventLoop | None:
+        """The loop on which ``adapter`` is entered, past which plain calls may go; None where they may not."""
+        ...
+
     async def left(self, adapter: AbstractAsyncContextManager[Any]) -> None:
         """Leave ``adapter`` if it was entered here; it can be entered again. For use inside ``work``."""
         ...
@@ -133,6 +137,9 @@ class Bridge:
         known = self._entered.get(id(adapter))
         return known is not None and known[1].done()
 
+    def passable(self, adapter: AbstractAsyncContextManager[Any]) -> asyncio.AbstractEventLoop | None:
+        return self.loop if self.inside(adapter) and not _greenlets() else None
+
     def _opened(self, adapter: AbstractAsyncContextManager[Any], opening: asyncio.Future[Any]) -> None:
         failed = opening.cancelled() or opening.exception() is not None
         if failed and self._entered.get(id(adapter)) == (adapter, opening):
@@ -189,6 +196,9 @@ class Passing:
         known = await adapter.__aenter__()
         self._entered.append(adapter)
         return known
+
+    def passable(self, adapter: AbstractAsyncContextManager[Any]) -> asyncio.AbstractEventLoop | None:
+        return None
 
     async def left(self, adapter: AbstractAsyncContextManager[Any]) -> None:
         if adapter in self._entered:
@@ -275,7 +285,7 @@ def _fulfil(future: Future[T], work: Callable[[], T]) -> None:
         future.set_exception(error)
 
 
-def greenlets() -> bool:
+def _greenlets() -> bool:
     """Whether gevent has put greenlets in the place of threads."""
     monkey: Any = sys.modules.get("gevent.monkey")
     return monkey is not None and monkey.is_module_patched("threading")
@@ -283,7 +293,7 @@ def greenlets() -> bool:
 
 def _start_thread(work: Callable[[], object], name: str) -> None:
     """A daemon thread of the system's, also where gevent has put greenlets in the place of threads."""
-    if greenlets():
+    if _greenlets():
         monkey: Any = sys.modules["gevent.monkey"]
         monkey.get_original("_thread", "start_new_thread")(work, ())
     else:

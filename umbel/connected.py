@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Self
 from umbel import plug
 from umbel.errors import NoResultBackend
 from umbel.ports import Broker, Replies, ResultBackend
-from umbel.sending import Immediate
 from umbel.settings.loader import Settings
+from umbel.shortcuts import Immediate
 
 if TYPE_CHECKING:
     from umbel.bridge import Way

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from umbel.ports import Broker, Replies
 from umbel.retry import NEVER_AGAIN, PublishRetry
 from umbel.routing import Queues, Routes
-from umbel.sending import Immediate, Posts
+from umbel.shortcuts import Immediate, Posts
 from umbel.wire.redaction import Redaction
 from umbel.wiring import App
 

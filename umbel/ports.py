@@ -1,4 +1,4 @@
-"""The ports: what an adapter must offer for a broker or a result store to be used; for short ways see ``sending``."""
+"""The ports: what an adapter must offer for a broker or a result store to be used; for short ways see ``shortcuts``."""
 
 from __future__ import annotations
 

@@ -12,12 +12,12 @@ from time import monotonic
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-from umbel.bridge import Bridge, greenlets
+from umbel.bridge import Bridge
 from umbel.errors import StoreError, TimeoutError, UmbelError
 from umbel.model import Envelope, Route
 from umbel.offer import Offer
 from umbel.ports import Broker, Replies, ResultBackend
-from umbel.sending import Posts, SendsDirectly
+from umbel.shortcuts import Posts, SendsDirectly
 
 T = TypeVar("T")
 Pairs = Sequence[tuple[Route, Envelope]]
@@ -82,7 +82,7 @@ class Post:
         self._backend = backend
         self._replies = backend if isinstance(backend, Replies) else None
         self._direct: SendsDirectly | None = None
-        if isinstance(broker, SendsDirectly) and self._replies is None and not greenlets():
+        if isinstance(broker, SendsDirectly) and self._replies is None:
             self._direct = broker
         self._mailbox: Mailbox[_Letter] = Mailbox(bridge.loop, self._take)
         self._late: Mailbox[_Letter] = Mailbox(bridge.loop, _Letter.abandon)
@@ -97,9 +97,9 @@ class Post:
         """
         if asyncio._get_running_loop() is self.bridge.loop:
             raise UmbelError("a plain call from umbel's own background loop would wait for itself: await it instead")
-        if self._direct is not None:
+        if self._direct is not None and (loop := self.bridge.passable(self.broker)) is not None:
             began = monotonic()
-            pairs = self._direct.send_directly(self.bridge.loop, pairs, timeout)
+            pairs = self._direct.send_directly(loop, pairs, timeout)
             if not pairs:
                 return
             timeout = max(0.0, timeout - (monotonic() - began))

@@ -6,6 +6,7 @@ import builtins
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from datetime import datetime
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 from umbel import current
@@ -14,6 +15,7 @@ from umbel.model import EXCEPTION_STATES, FINAL_STATES, Record, SealedRecord, St
 from umbel.ports import ResultBackend
 from umbel.publisher import on_a_loop
 from umbel.revoking import revoke
+from umbel.shortcuts import WaitsDirectly
 from umbel.wire import results
 from umbel.wiring import App, Rehearsal
 
@@ -192,7 +194,7 @@ class AsyncResult(Generic[R]):
             if (rehearsal := self._rehearsal()) is not None:
                 rehearsal.until_done((self.id,))
             try:
-                self._final = self._run(self._end, timeout)
+                self._final = self._awaited(timeout)
             except TimeoutError:
                 raise TimeoutError(f"no result of {self.id} within {timeout} s (state {self.state})") from None
         return self._answer(self._final, propagate)
@@ -297,6 +299,19 @@ class AsyncResult(Generic[R]):
             if sealed.final:
                 return results.unseal(sealed, self.app.result_content)
         raise StoreError(f"the result store stopped answering about {self.id}; ask again")
+
+    def _awaited(self, timeout: float | None) -> Record:
+        from umbel import bridge
+
+        way, backend = bridge.get(), self._backend()
+        if isinstance(backend, WaitsDirectly) and (loop := way.passable(backend)) is not None:
+            began = monotonic()
+            sealed = backend.end_of(loop, self.id, timeout)
+            if sealed is not None:
+                return results.unseal(sealed, self.app.result_content)
+            if timeout is not None:
+                timeout = max(0.0, timeout - (monotonic() - began))
+        return way.run(asked(way, backend, self._end), timeout)
 
     async def _load(self, backend: ResultBackend) -> SealedRecord | None:
         return (await backend.load([self.id])).get(self.id)

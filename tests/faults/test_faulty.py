@@ -19,7 +19,7 @@ from umbel.brokers.sqlite import SqliteBroker
 from umbel.errors import ConfigurationError, PublishError, StoreBusy, StoreError, UnknownOption
 from umbel.model import ACK, Envelope, Queue, Route, SealedRecord
 from umbel.ports import Broker, DeadLetters, KeepsRecords, Lifelines, Marks, ResultBackend, Withdraws
-from umbel.sending import Immediate, Posts
+from umbel.shortcuts import Immediate, Posts
 from umbel.testing.conformance.backend import BackendConformance
 from umbel.testing.conformance.broker import BrokerConformance, ImmediateConformance
 from umbel.testing.conformance.consumer import ConsumerConformance

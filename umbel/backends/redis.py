@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from umbel.stores.bells import LoopBell
 from umbel.stores.loops import EnteredPerLoop, PerLoop
 from umbel.stores.redis.address import addresses
 from umbel.stores.redis.admitting import AdmitsShortcomings
+from umbel.stores.redis.awaiting import Awaiting
 from umbel.stores.redis.choosing import store_at
 from umbel.stores.redis.joining import OffersJoins
 from umbel.stores.redis.listener import Ear, Hearing
@@ -27,9 +29,11 @@ class _Line(NamedTuple):
     store: RedisStore
     records: Records
     listener: Hearing
+    awaiting: Awaiting
 
     async def close(self) -> None:
         """End the connections."""
+        self.awaiting.close()
         await self.listener.close()
         await self.store.link.close()
 
@@ -50,7 +54,7 @@ class RedisBackend(EnteredPerLoop[_Line], AdmitsShortcomings, OffersJoins, Offer
 
     def _make_line(self) -> _Line:
         store = store_at(self._addresses)
-        return _Line(store, Records(store, self.clock.now), store.listener())
+        return _Line(store, Records(store, self.clock.now), store.listener(), Awaiting(store))
 
     @property
     def keeper(self) -> RedisStore:
@@ -71,8 +75,13 @@ class RedisBackend(EnteredPerLoop[_Line], AdmitsShortcomings, OffersJoins, Offer
     async def forget(self, ids: Sequence[str]) -> None:
         await self._lines.here.records.forget(ids)
 
+    def end_of(self, loop: asyncio.AbstractEventLoop, id: str, timeout: float | None) -> SealedRecord | None:
+        """See ``shortcuts.WaitsDirectly``."""
+        line = self._lines.of(loop)
+        return None if line is None else line.awaiting.end_of(id, timeout)
+
     async def watch(self, ids: Sequence[str]) -> AsyncIterator[SealedRecord]:
-        store, records, listener = self._lines.here
+        store, records, listener, _ = self._lines.here
         bell = LoopBell()
         watch = Watch(ids, bell.ring)
         known = await store.link.insist(partial(records.load, watch.pending))

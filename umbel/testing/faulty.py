@@ -52,7 +52,7 @@ from umbel.ports import (
     Tethered,
     Withdraws,
 )
-from umbel.sending import Immediate
+from umbel.shortcuts import Immediate
 
 T = TypeVar("T")
 

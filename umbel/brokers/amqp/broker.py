@@ -87,7 +87,7 @@ class AmqpBroker(EnteredPerLoop[_Line], OffersProgress):
         await self._outlet.publish(messages)
 
     def post(self, messages: Sequence[tuple[Route, Envelope]], then: Told) -> Callable[[], None]:
-        """See ``sending.Posts``."""
+        """See ``shortcuts.Posts``."""
         return self._outlet.post(messages, then)
 
     async def consume(self, queues: Sequence[str], prefetch: int) -> AmqpConsumer:

@@ -96,7 +96,7 @@ class Outlet:
         await channel.publish([Parcel(self._start(channel, "", queue), envelope.head, envelope.body)])
 
     def post(self, messages: Sequence[tuple[Route, Envelope]], then: Told) -> Callable[[], None]:
-        """See ``sending.Posts``: what needs no waiting is written with others of this turn of the loop."""
+        """See ``shortcuts.Posts``: what needs no waiting is written with others of this turn of the loop."""
         posting = _Posting(self, messages, then)
         channel = self._channel
         if (

@@ -103,13 +103,13 @@ class RedisBroker(EnteredPerLoop[_Line], AdmitsShortcomings, OffersMarks, Offers
         await self._lines.here.outlet.publish(messages)
 
     def post(self, messages: Sequence[tuple[Route, Envelope]], then: Told) -> Callable[[], None]:
-        """See ``sending.Posts``."""
+        """See ``shortcuts.Posts``."""
         return self._lines.here.outlet.post(messages, then)
 
     def send_directly(
         self, loop: asyncio.AbstractEventLoop, messages: Sequence[tuple[Route, Envelope]], timeout: float
     ) -> Sequence[tuple[Route, Envelope]]:
-        """See ``sending.SendsDirectly``."""
+        """See ``shortcuts.SendsDirectly``."""
         line = self._lines.of(loop)
         return messages if line is None or line.shortcut is None else line.shortcut.send(messages, timeout)
 

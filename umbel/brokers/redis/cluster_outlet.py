@@ -51,7 +51,7 @@ class ClusterOutlet:
         raise lost from worst
 
     def post(self, messages: Messages, then: Told) -> Callable[[], None]:
-        """See ``sending.Posts``."""
+        """See ``shortcuts.Posts``."""
         queues = {route.queue for route, _ in messages}
         if len(queues) == 1 and queues <= self._known_now():
             return self.to(*queues)[1].post(messages, then)

@@ -62,7 +62,7 @@ class Outlet:
             pause = min(_LONGEST_PAUSE, 2 * pause)
 
     def post(self, messages: Messages, then: Told) -> Callable[[], None]:
-        """See ``sending.Posts``: what needs no waiting is written with others of this turn of the loop."""
+        """See ``shortcuts.Posts``: what needs no waiting is written with others of this turn of the loop."""
         connection = self._store.link.standing
         if connection is None or not messages or not connection.takes_more:
             return Posting(self, messages, then).begin()

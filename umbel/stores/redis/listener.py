@@ -22,6 +22,9 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _BEAT = 5.0
 """Seconds between two questions whether the server is there."""
 
+_TIDY = 0.05
+"""Seconds after which the server is told, at the latest, what nobody follows any more."""
+
 LINGERS = 10.0
 """Seconds for which the connection is kept when nobody listens."""
 
@@ -50,6 +53,8 @@ class Listener:
         self._service: asyncio.Task[None] | None = None
         self._opening: asyncio.Future[Connection] | None = None
         self._leaving: asyncio.TimerHandle | None = None
+        self._unwanted: set[bytes] = set()
+        """Channels that nobody follows any more, which the server does not know yet."""
 
     async def follow(self, channels: Iterable[str], ear: Ear) -> None:
         """Return when ``ear`` hears what is published on these; raises ``StoreError`` where that cannot be had now.
@@ -83,8 +88,9 @@ class Listener:
             known.discard(ear)
             if not known:
                 del self._ears[name]
-                if connection is not None and not connection.lost.done():
-                    _unheard(connection.ask("UNSUBSCRIBE", name))
+                if not self._unwanted:
+                    asyncio.get_running_loop().call_later(_TIDY, self._tidy)
+                self._unwanted.add(name)
         if not self._ears and connection is not None and self._leaving is None:
             self._leaving = asyncio.get_running_loop().call_later(LINGERS, self._left)
 
@@ -138,7 +144,16 @@ class Listener:
         for ear in tuple(self._ears.get(channel, ())):
             ear(payload)
 
+    def _tidy(self) -> None:
+        """Say what nobody follows any more: with the next thing that is said, or soon."""
+        unwanted, self._unwanted = self._unwanted, set()
+        connection = self._connection
+        if connection is not None and not connection.lost.done():
+            for name in unwanted.difference(self._ears):
+                _unheard(connection.ask("UNSUBSCRIBE", name))
+
     async def _subscribe(self, connection: Connection, names: Sequence[bytes]) -> None:
+        self._tidy()
         for answer in await asyncio.gather(*(connection.ask("SUBSCRIBE", name) for name in names)):
             checked(connection, answer)
 

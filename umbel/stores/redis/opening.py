@@ -85,10 +85,10 @@ async def _log_in(connection: Connection) -> None:
     admitted(address, await asyncio.gather(*(connection.ask(*words) for words in greeting(address))))
 
 
-def greeting(address: Address) -> list[tuple[Word, ...]]:
-    """The commands with which a connection begins."""
+def greeting(address: Address, *, pushes: bool = False) -> list[tuple[Word, ...]]:
+    """The commands with which a connection begins; with ``pushes`` one that hears channels and asks in turn."""
     login = ("AUTH", address.user or "default", address.password) if address.user or address.password else ()
-    commands: list[tuple[Word, ...]] = [("HELLO", 2, *login, "SETNAME", "umbel")]
+    commands: list[tuple[Word, ...]] = [("HELLO", 3 if pushes else 2, *login, "SETNAME", "umbel")]
     if address.db:
         commands.append(("SELECT", address.db))
     return commands
@@ -102,7 +102,7 @@ def admitted(address: Address, answers: Sequence[Any]) -> None:
                 raise StoreUnsuitable(f"{address}: it is older than Redis 6, which umbel needs ({answer})")
             raise refusal(address, str(answer))
     hello = answers[0]
-    told = dict(zip(hello[::2], hello[1::2], strict=False))
+    told = hello if isinstance(hello, dict) else dict(zip(hello[::2], hello[1::2], strict=False))
     if address.cluster:
         if told.get(b"mode") != b"cluster":
             url = address._replace(cluster=False)

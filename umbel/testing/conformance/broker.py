@@ -11,7 +11,7 @@ import pytest
 
 from umbel.model import ACK, Queue, Route
 from umbel.ports import Broker
-from umbel.sending import Immediate
+from umbel.shortcuts import Immediate
 from umbel.testing.conformance.harness import (
     AdapterSuite,
     listening,

@@ -1,11 +1,11 @@
-"""Ports of brokers to which there is a shorter way for those who send than ``Broker.publish``."""
+"""Ports of adapters to which there is a shorter way, for those who send or wait, than those that all have."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from umbel.model import Envelope, Route
+from umbel.model import Envelope, Route, SealedRecord
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -50,5 +50,18 @@ class SendsDirectly(Protocol):
 
         ``loop`` is one on which the broker is entered. Gives what is to be sent in the usual way then: nothing, or all
         of them, with the mark of what may have been sent before where that is in doubt. For any thread but the loop's.
+        """
+        ...
+
+
+@runtime_checkable
+class WaitsDirectly(Protocol):
+    """A result backend that may be waited on in the calling thread, without its loop."""
+
+    def end_of(self, loop: AbstractEventLoop, id: str, timeout: float | None) -> SealedRecord | None:
+        """The last record of the task ``id``, as ``watch`` would give it, if it comes within ``timeout`` seconds.
+
+        ``loop`` is one on which the backend is entered. None when it has not come, which may be known long before the
+        time is over: ``watch`` goes on from there. For any thread but the loop's.
         """
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -115,7 +116,9 @@ class Channel:
         """Why it is closed."""
         self.on_end: Callable[[StoreError], None] | None = None
         self._lock = asyncio.Lock()
-        self._answer: tuple[type[Any], asyncio.Future[Any]] | None = None
+        self._answers: deque[tuple[type[Any], asyncio.Future[Any]]] = deque()
+        """What is to come, in order; whoever asked may be gone."""
+        self._goodbye: asyncio.Task[None] | None = None
         self._sinks: dict[str, Callable[[list[Arrival]], None]] = {}
         self._cancelled: dict[str, Callable[[], None]] = {}
         self._arrived: list[Arrival] = []
@@ -133,16 +136,16 @@ class Channel:
     # -- methods --------------------------------------------------------------------------------------------------
 
     async def call(self, question: Any, answer: type[Any]) -> Any:
-        """Send a method and return its answer; raises ``ChannelRefused``, or what ended the connection."""
+        """Send a method and return its answer; raises ``ChannelRefused``, or what ended the connection.
+
+        Cancelling it takes nothing back: the answer comes, and is dropped.
+        """
         async with self._lock:
             self.check()
             future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-            self._answer = (answer, future)
-            try:
-                self.connection.send(self.number, question)
-                return await future
-            finally:
-                self._answer = None
+            self.connection.send(self.number, question)
+            self._answers.append((answer, future))
+            return await future
 
     def check(self) -> None:
         """Raise why it is closed, if it is."""
@@ -154,7 +157,11 @@ class Channel:
         if self.ended is None:
             with contextlib.suppress(StoreError):
                 await self.call(commands.Channel.Close(200, "", 0, 0), commands.Channel.CloseOk)
-            self.end(StoreUnreachable(f"{self.connection.address}: the channel was closed"))
+
+    def close_soon(self) -> None:
+        """``close``, not awaited."""
+        if self._goodbye is None:
+            self._goodbye = asyncio.get_running_loop().create_task(self.close())
 
     def end(self, why: StoreError) -> None:
         """It is closed: everyone who waits gets ``why``."""
@@ -162,8 +169,10 @@ class Channel:
             return
         self.ended = why
         self.connection.forget(self.number)
-        if self._answer is not None and not self._answer[1].done():
-            self._answer[1].set_exception(why)
+        answers, self._answers = self._answers, deque()
+        for _, future in answers:
+            if not future.done():
+                future.set_exception(why)
         lost, self._unconfirmed = dict.fromkeys(self._unconfirmed.values()), {}
         for batch in lost:
             batch.then(why)
@@ -191,7 +200,10 @@ class Channel:
         arguments: dict[str, Any] | None = None,
         cancelled: Callable[[], None] | None = None,
     ) -> None:
-        """Have ``sink`` called with what arrives, in batches; ``cancelled`` when the server ends it, its queue gone."""
+        """Have ``sink`` called with what arrives, in batches; ``cancelled`` when the server ends it, its queue gone.
+
+        Cancelling this closes the channel, so that what has come for nobody goes back.
+        """
         self._sinks[tag] = sink
         if cancelled is not None:
             self._cancelled[tag] = cancelled
@@ -205,8 +217,10 @@ class Channel:
         )
         try:
             await self.call(made, commands.Basic.ConsumeOk)
-        except BaseException:
+        except BaseException as error:
             self._sinks.pop(tag, None)
+            if isinstance(error, asyncio.CancelledError):
+                self.close_soon()
             raise
 
     async def cancel(self, tag: str) -> None:
@@ -344,9 +358,12 @@ class Channel:
                 sink(batch)
 
     def _method(self, told: Any) -> None:
-        if self._answer is not None and isinstance(told, self._answer[0]):
-            if not self._answer[1].done():
-                self._answer[1].set_result(told)
+        if self._answers and isinstance(told, self._answers[0][0]):
+            future = self._answers.popleft()[1]
+            if not future.done():
+                future.set_result(told)
+            if isinstance(told, commands.Channel.CloseOk):
+                self.end(StoreUnreachable(f"{self.connection.address}: the channel was closed"))
         elif isinstance(told, commands.Channel.Close):
             self.connection.send(self.number, commands.Channel.CloseOk())
             self.end(ChannelRefused(told.reply_code or 0, str(told.reply_text), self.connection.address))

@@ -264,6 +264,9 @@ class Connection(asyncio.Protocol):
         channel = self._channels[number] = Channel(self, number)
         try:
             await channel.call(commands.Channel.Open(), commands.Channel.OpenOk)
+        except asyncio.CancelledError:
+            channel.close_soon()  # its number is free when the server has closed it, too
+            raise
         except BaseException:
             self._channels.pop(number, None)
             raise

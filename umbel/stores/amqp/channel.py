@@ -358,12 +358,12 @@ class Channel:
                 sink(batch)
 
     def _method(self, told: Any) -> None:
-        if self._answers and isinstance(told, self._answers[0][0]):
+        if isinstance(told, commands.Channel.CloseOk):  # what was asked before it may have no answer then
+            self.end(StoreUnreachable(f"{self.connection.address}: the channel was closed"))
+        elif self._answers and isinstance(told, self._answers[0][0]):
             future = self._answers.popleft()[1]
             if not future.done():
                 future.set_result(told)
-            if isinstance(told, commands.Channel.CloseOk):
-                self.end(StoreUnreachable(f"{self.connection.address}: the channel was closed"))
         elif isinstance(told, commands.Channel.Close):
             self.connection.send(self.number, commands.Channel.CloseOk())
             self.end(ChannelRefused(told.reply_code or 0, str(told.reply_text), self.connection.address))
@@ -373,5 +373,5 @@ class Channel:
             heard = self._cancelled.pop(str(told.consumer_tag), None)
             if heard is not None:
                 heard()
-        elif not isinstance(told, commands.Channel.CloseOk):
+        else:
             raise ValueError(f"{told.name} was not asked for")

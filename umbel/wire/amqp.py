@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -70,6 +71,12 @@ def pack_properties(values: Mapping[str, Any]) -> bytes:
     return b"".join(parts)
 
 
+@functools.lru_cache(maxsize=256)
+def _present(flags: int) -> tuple[tuple[str, int], ...]:
+    """Which properties these flags say are there."""
+    return tuple((name, kind) for name, flag, kind in _LAYOUT if flags & flag)
+
+
 def read_properties(head: bytes) -> dict[str, Any]:
     """The properties that are there, by name; raises ``DecodeError``."""
     if len(head) < 2:
@@ -77,9 +84,7 @@ def read_properties(head: bytes) -> dict[str, Any]:
     (flags,) = _FLAGS.unpack_from(head)
     at = 2
     found: dict[str, Any] = {}
-    for name, flag, kind in _LAYOUT:
-        if not flags & flag:
-            continue
+    for name, kind in _present(flags):
         if kind == _SHORT:
             found[name], at = read_short_string(head, at, name)
         elif kind == _TABLE:

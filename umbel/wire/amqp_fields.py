@@ -154,9 +154,19 @@ def read_table(data: bytes, at: int, name: str, depth: int = 0) -> tuple[dict[st
         key = _NAMES.get(data[start:at])
         if key is None:
             key, at = read_short_string(data, start - 1, name)
-        if at < end and data[at] == 0x56:  # V: most values are none
+        kind = data[at] if at < end else 0
+        if kind == 0x56:  # V: most values are none
             found[key] = None
             at += 1
+        elif kind == 0x53 and at + 5 <= end:  # S: most others are texts
+            start = at + 5
+            at = start + _LONG.unpack_from(data, at + 1)[0]
+            if at > end:
+                raise DecodeError(key, "is cut off")
+            try:
+                found[key] = data[start:at].decode()
+            except UnicodeDecodeError:
+                raise DecodeError(key, "is not UTF-8") from None
         else:
             found[key], at = _take(data, at, end, key, depth)
     if at != end:

@@ -300,6 +300,11 @@ class Channel:
 
     # -- frames that arrive ---------------------------------------------------------------------------------------
 
+    def delivered(self, method: bytes, head: bytes, body: bytes) -> None:
+        """A delivery that came whole; raises as ``frame``."""
+        consumer, tag, redelivered, exchange, key = frames.read_deliver(method)
+        self._arrived.append(Arrival(tag, redelivered, exchange, key, head, body, consumer))
+
     def frame(self, kind: int, payload: bytes, whole: bytes) -> None:
         """A frame for this channel; raises ``ValueError`` for one that cannot be."""
         if kind == frames.METHOD:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import socket
 import ssl
+import struct
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -109,10 +110,16 @@ class Connection(asyncio.Protocol):
         self._received = self._loop.time()
         if self._rest:
             data = self._rest + data
-        at, size = 0, len(data)
+        at, size, channels = 0, len(data), self._channels
         try:
             while size - at >= 8:
                 kind, channel, length = frames.HEAD.unpack_from(data, at)
+                if kind == frames.METHOD and channel in channels and data[at + 7 : at + 11] == frames.DELIVER_START:
+                    whole = frames.read_whole(data, at, self.piece)
+                    if whole is not None:
+                        method, head, body, at = whole
+                        channels[channel].delivered(method, head, body)
+                        continue
                 end = at + 7 + length
                 if kind not in frames.KINDS or length > self.piece:
                     raise ValueError(f"it sent {data[at : at + 24]!r}")
@@ -122,7 +129,7 @@ class Connection(asyncio.Protocol):
                     raise ValueError("a frame does not end where it should")
                 self._frame(kind, channel, data[at + 7 : end], data[at : end + 1])
                 at = end + 1
-        except (ValueError, IndexError, PAMQPException) as error:
+        except (ValueError, IndexError, struct.error, PAMQPException) as error:
             self.abort(StoreUnreachable(f"{self.address} does not speak AMQP 0-9-1: {error}"))
             return
         self._rest = data[at:]

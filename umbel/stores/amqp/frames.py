@@ -81,6 +81,32 @@ def acks(channel: int, tags: Sequence[int], outstanding: Sequence[int]) -> bytes
     return b"".join(parts)
 
 
+def read_whole(data: bytes, at: int, most: int) -> tuple[bytes, bytes, bytes, int] | None:
+    """A delivery whose frames all stand at ``at``: the method's payload, the properties, the body, where they end.
+
+    None for anything else, to be read frame by frame: one that is broken, that is not all there, that has more than
+    ``most`` bytes, or whose body comes in several frames or in none.
+    """
+    began = at
+    try:
+        _, channel, length = HEAD.unpack_from(data, at)
+        start, at = at + 7, at + 7 + length
+        method = data[start:at]
+        kind, same, length, _, _, size = _CONTENT.unpack_from(data, at + 1)
+        if data[at] != END or kind != HEADER or same != channel:
+            return None
+        start, at = at + 20, at + 8 + length
+        head = data[start:at]
+        if data[at] != END or HEAD.unpack_from(data, at + 1) != (BODY, channel, size):
+            return None
+        start, at = at + 8, at + 8 + size
+        if data[at] != END or at - began > most:
+            return None
+        return method, head, data[start:at], at + 1
+    except (struct.error, IndexError):
+        return None
+
+
 def read_deliver(payload: bytes) -> tuple[str, int, bool, str, str]:
     """Consumer tag, delivery tag, redelivered, exchange, routing key of a Basic.Deliver."""
     at = 5 + payload[4]

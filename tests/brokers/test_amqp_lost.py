@@ -67,6 +67,32 @@ class TestLostConnections:
                 await broker.publish(to(queue, [behind]))
                 assert [each.envelope for each in await take(broker, queue, 1)] == [behind]
 
+    async def test_who_gives_up_what_it_has_asked_the_server_takes_nobodys_connection(
+        self, rabbitmq: RabbitMQ, broker: AmqpBroker, queue: str
+    ) -> None:
+        """As a worker that is stopped while its prefetch grows, and runs tasks that have their grace."""
+        await broker.publish(to(queue, [letter()]))
+        with Proxy(rabbitmq.port) as proxy:
+            async with AmqpBroker(proxy.url(rabbitmq.url)) as far:
+                consumer, lost = await far.consume([queue], 1), asyncio.Event()
+                async with listening(consumer) as ear:
+                    (delivery,) = await ear.hears(1)
+                    assert isinstance(consumer, AmqpConsumer)
+                    consumer.on_lost(lost.set)
+                    connection = await far.link.connection()
+                    proxy.stall()
+                    asking = [asyncio.create_task(each) for each in (consumer.resize(2), far.size(queue))]
+                    await asyncio.wait(asking, timeout=0.1)
+                    for task in asking:
+                        assert task.cancel()
+                    proxy.flow()
+                    await asyncio.wait(asking)
+                    await consumer.settle([Settlement(delivery, ACK)])
+                    await consumer.heard()
+                    assert await far.size(queue) == 0
+                    assert await far.link.connection() is connection
+                    assert not lost.is_set()
+
     async def test_what_comes_back_to_whoever_held_it_is_not_handed_out_again(
         self, broker: AmqpBroker, queue: str
     ) -> None:

@@ -62,12 +62,13 @@ class _Line:
         async with self._listening:
             if self.listening:
                 return
-            channel = await (await self.link.connection()).channel()
-            # The arguments that Celery's clients of version 5.7 choose for their own; each client has its own queue.
-            await declare_queue(channel, self._reply_to, arguments={"x-expires": self._expires * 1000})
-            await channel.consume(self._reply_to, f"rpc-{uuid.uuid4()}", self._hear, no_ack=True)
-            channel.on_end = self._deaf
-            self._ear = channel
+            self._ear = await self.link.channel(self._consume)
+
+    async def _consume(self, channel: Channel) -> None:
+        # The arguments that Celery's clients of version 5.7 choose for their own; each client has its own queue.
+        await declare_queue(channel, self._reply_to, arguments={"x-expires": self._expires * 1000})
+        await channel.consume(self._reply_to, f"rpc-{uuid.uuid4()}", self._hear, no_ack=True)
+        channel.on_end = self._deaf
 
     def _deaf(self, why: StoreError) -> None:
         """The queue stays for a while; whoever waits listens again."""
@@ -90,9 +91,7 @@ class _Line:
         async with self._opening:
             channel = self._channel
             if channel is None or channel.ended is not None:
-                channel = await (await self.link.connection()).channel()
-                await channel.confirm()
-                self._channel = channel
+                channel = self._channel = await self.link.channel(Channel.confirm)
                 self._starts.clear()
         await channel.publish([self._parcel(channel, record) for record in records])
 

@@ -1,4 +1,4 @@
-"""What a connection makes of a server that says something else than it should."""
+"""What a connection makes of what a server says that it should not, or that nobody waits for any more."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import pytest
 from pamqp import commands
 from pamqp.frame import marshal, unmarshal
 
+from umbel.brokers.amqp.prefetching import Prefetching
 from umbel.errors import StoreUnreachable
 from umbel.stores.amqp import frames
 from umbel.stores.amqp.address import addresses
 from umbel.stores.amqp.channel import Channel
 from umbel.stores.amqp.connection import Connection
-from umbel.stores.amqp.opening import connect
+from umbel.stores.amqp.link import Link
 from umbel.testing.conformance.harness import PATIENCE
 
 M = TypeVar("M")
@@ -29,13 +30,14 @@ class Peer:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
-    async def hears(self, kind: type[M]) -> M:
-        """The next method, which is of this kind."""
+    async def hears(self, kind: type[M], channel: int | None = None) -> M:
+        """The next method, which is of this kind, and on this channel."""
         with anyio.fail_after(PATIENCE):
             head = await self._reader.readexactly(7)
             rest = await self._reader.readexactly(frames.HEAD.unpack(head)[2] + 1)
-        method = unmarshal(head + rest)[2]
+        _, number, method = unmarshal(head + rest)
         assert isinstance(method, kind), method
+        assert channel in (None, number)
         return method
 
     def says(self, channel: int, *methods: Any) -> None:
@@ -66,20 +68,28 @@ class Peer:
 
 
 @asynccontextmanager
-async def connected() -> AsyncIterator[tuple[Peer, Connection]]:
-    """Both ends of a connection that is logged in."""
+async def linked() -> AsyncIterator[tuple[Peer, Link]]:
+    """Both ends of a connection that is logged in, this one as the link that has made it."""
     came: asyncio.Queue[Peer] = asyncio.Queue()
     server = await asyncio.start_server(lambda *ends: came.put_nowait(Peer(*ends)), "127.0.0.1", 0)
     async with server:
-        connecting = asyncio.create_task(connect(addresses(f"amqp://127.0.0.1:{server.sockets[0].getsockname()[1]}//")))
+        link = Link(addresses(f"amqp://127.0.0.1:{server.sockets[0].getsockname()[1]}//"))
+        connecting = asyncio.create_task(link.connection())
         peer = await came.get()
         await peer.lets_in()
         connection = await connecting
         try:
-            yield peer, connection
+            yield peer, link
         finally:
             connection.abort(None)
             peer.close()
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[tuple[Peer, Connection]]:
+    """Both ends of a connection that is logged in."""
+    async with linked() as (peer, link):
+        yield peer, await link.connection()
 
 
 def frame(kind: int, channel: int, payload: bytes = b"") -> bytes:
@@ -119,3 +129,105 @@ async def test_what_is_asked_of_a_connection_that_was_closed_says_so() -> None:
         await closing
         with pytest.raises(StoreUnreachable, match=r"127\.0\.0\.1:\d+.*: the connection was closed"):
             await connection.channel()
+
+
+# -- what was given up
+
+
+async def given_up(asking: asyncio.Task[Any]) -> None:
+    asking.cancel()
+    await asyncio.wait([asking])
+    assert asking.cancelled()
+
+
+async def test_an_answer_that_nobody_waits_for_is_taken_for_no_other() -> None:
+    async with connected() as (peer, connection):
+        channel = await peer.opens(connection)
+        asking = asyncio.create_task(channel.qos(1))
+        await peer.hears(commands.Basic.Qos)
+        await given_up(asking)
+        heard, again = asyncio.create_task(channel.heard()), asyncio.create_task(channel.qos(2))
+        await peer.hears(commands.Channel.Flow)
+        peer.says(1, commands.Basic.QosOk(), commands.Channel.FlowOk(True))
+        await heard
+        assert (await peer.hears(commands.Basic.Qos)).prefetch_count == 2
+        assert not again.done()
+        peer.says(1, commands.Basic.QosOk())
+        await again
+
+
+async def test_a_channel_that_nobody_waits_for_is_closed_and_its_number_is_given_away_then() -> None:
+    async with connected() as (peer, connection):
+        opening = asyncio.create_task(connection.channel())
+        await peer.hears(commands.Channel.Open, 1)
+        await given_up(opening)
+        await peer.hears(commands.Channel.Close, 1)
+        second = asyncio.create_task(connection.channel())
+        await peer.hears(commands.Channel.Open, 2)
+        peer.says(1, commands.Channel.OpenOk(), commands.Channel.CloseOk())
+        peer.says(2, commands.Channel.OpenOk())
+        await second
+        third = asyncio.create_task(connection.channel())
+        await peer.hears(commands.Channel.Open, 1)
+        peer.says(1, commands.Channel.OpenOk())
+        await third
+
+
+async def test_a_channel_that_was_not_made_ready_is_closed() -> None:
+    async with linked() as (peer, link):
+        opening = asyncio.create_task(link.channel(Channel.confirm))
+        await peer.hears(commands.Channel.Open, 1)
+        peer.says(1, commands.Channel.OpenOk())
+        await peer.hears(commands.Confirm.Select, 1)
+        await given_up(opening)
+        await peer.hears(commands.Channel.Close, 1)
+
+
+async def test_a_channel_that_is_being_closed_takes_nothing_more() -> None:
+    async with connected() as (peer, connection):
+        channel = await peer.opens(connection)
+        closing = asyncio.create_task(channel.close())
+        await peer.hears(commands.Channel.Close)
+        await given_up(closing)
+        with pytest.raises(StoreUnreachable, match="the channel was closed"):
+            await channel.heard()
+        closing = asyncio.create_task(channel.close())
+        peer.says(1, commands.Channel.CloseOk())
+        await closing
+        with pytest.raises(StoreUnreachable, match="the channel was closed"):
+            await channel.heard()
+        await peer.opens(connection)
+
+
+async def test_a_channel_is_closed_though_the_server_owes_an_answer() -> None:
+    """RabbitMQ tells that a consumer was started when its queue has said so, and not if the channel is gone by then."""
+    async with connected() as (peer, connection):
+        channel = await peer.opens(connection)
+        asking = asyncio.create_task(channel.consume("q", "tag", lambda arrivals: None))
+        await peer.hears(commands.Basic.Consume)
+        await given_up(asking)
+        closing = asyncio.create_task(channel.close())
+        await peer.hears(commands.Channel.Close)
+        peer.says(1, commands.Channel.CloseOk())
+        with anyio.fail_after(PATIENCE):
+            await closing
+
+
+async def test_a_consumer_that_nobody_waited_for_is_ended_with_the_others() -> None:
+    async with connected() as (peer, connection):
+        channel, came = await peer.opens(connection), asyncio.Event()
+        prefetching = Prefetching(["q"], 1, lambda queue, arrivals: came.set())
+        beginning = asyncio.create_task(prefetching.begin(channel))
+        await peer.hears(commands.Basic.Qos)
+        peer.says(1, commands.Basic.QosOk())
+        tag = (await peer.hears(commands.Basic.Consume)).consumer_tag
+        await given_up(beginning)
+        peer.says(1, commands.Basic.ConsumeOk(tag), commands.Basic.Deliver(tag, 1, False, "", "q"))
+        peer.sends(EMPTY_CONTENT)
+        with anyio.fail_after(PATIENCE):
+            await came.wait()
+        prefetching.wanted = 0
+        ending = asyncio.create_task(prefetching.adjust())
+        assert (await peer.hears(commands.Basic.Cancel)).consumer_tag == tag
+        peer.says(1, commands.Basic.CancelOk(tag))
+        await ending

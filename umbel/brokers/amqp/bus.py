@@ -62,10 +62,7 @@ class Mouth:
         """A channel on which the exchanges are there."""
         async with self._opening:
             if self._channel is None or self._channel.ended is not None:
-                channel = await (await self.link.connection()).channel()
-                await channel.confirm()
-                await _declare_exchanges(channel)
-                self._channel = channel
+                self._channel = await self.link.channel(_prepare)
             return self._channel
 
 
@@ -139,6 +136,11 @@ class AmqpInbox:
             return None
         self._ear.put_back(rest)
         return first
+
+
+async def _prepare(channel: Channel) -> None:
+    await channel.confirm()
+    await _declare_exchanges(channel)
 
 
 async def _declare_exchanges(channel: Channel) -> None:

@@ -121,10 +121,7 @@ class Outlet:
     async def _ready(self) -> Channel:
         async with self._opening:
             if self._channel is None or self._channel.ended is not None:
-                connection = await self._link.connection()
-                channel = await connection.channel()
-                await channel.confirm()
-                self._channel = channel
+                self._channel = await self._link.channel(Channel.confirm)
                 self._known.clear()
                 self._starts.clear()
             return self._channel

@@ -63,17 +63,18 @@ class Prefetching:
         channel, wanted = self._channel, min(self.wanted, 1) if self._careful else self.wanted
         if channel is None or channel.ended is not None or wanted == self._given:
             return
-        old, running = self._running, list[str]()
-        self._running, self._given = running, wanted
+        running, old = self._running, list(self._running)
+        self._given = wanted
         self._since = asyncio.get_running_loop().time()
         if wanted:
             await channel.qos(min(wanted, 65535))
             for queue in self._queues:
                 tag = f"umbel{next(_names)}"
+                running.append(tag)  # also where nobody waits for it to the end
                 await channel.consume(queue, tag, partial(self._arrive, queue), cancelled=partial(_cancelled, channel))
-                running.append(tag)
         for tag in old:
             await channel.cancel(tag)
+            running.remove(tag)
 
 
 def _cancelled(channel: Channel) -> None:

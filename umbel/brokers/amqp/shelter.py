@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import uuid
 from collections.abc import Callable
 from functools import partial
@@ -38,6 +39,7 @@ class Shelter:
         self._prefix = ""
         self._homes: dict[str, str] = {}
         """Task queue → private queue. Each channel has its own: what is in those of the last one goes home."""
+        self._numbers = itertools.count()
         self._turn = asyncio.Lock()
         self._awaited: tuple[str, asyncio.Future[int]] | None = None
         """Of the copy that is on its way: the task's id, and what takes its tag."""
@@ -92,7 +94,7 @@ class Shelter:
     async def _home(self, channel: Channel, queue: str) -> str:
         home = self._homes.get(queue)
         if home is None:
-            home = f"{self._prefix}.{len(self._homes)}"
+            home = f"{self._prefix}.{next(self._numbers)}"
             arguments = {
                 "x-queue-type": "quorum",
                 "x-message-ttl": int(RETURNS * 1000),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -116,9 +115,10 @@ class Channel:
         """Why it is closed."""
         self.on_end: Callable[[StoreError], None] | None = None
         self._lock = asyncio.Lock()
-        self._answers: deque[tuple[type[Any], asyncio.Future[Any]]] = deque()
-        """What is to come, in order; whoever asked may be gone."""
-        self._goodbye: asyncio.Task[None] | None = None
+        self._answers: list[tuple[type[Any], asyncio.Future[Any]]] = []
+        """What is to come, also where nobody waits for it any more. Of one kind it comes in this order; that a consumer
+        was started may be told after the answers to later questions, or never where the channel is closed."""
+        self._leaving: asyncio.Future[Any] | None = None
         self._sinks: dict[str, Callable[[list[Arrival]], None]] = {}
         self._cancelled: dict[str, Callable[[], None]] = {}
         self._arrived: list[Arrival] = []
@@ -138,30 +138,48 @@ class Channel:
     async def call(self, question: Any, answer: type[Any]) -> Any:
         """Send a method and return its answer; raises ``ChannelRefused``, or what ended the connection.
 
-        Cancelling it takes nothing back: the answer comes, and is dropped.
+        Is the call cancelled, the server does all the same what it was asked to.
         """
         async with self._lock:
             self.check()
-            future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-            self.connection.send(self.number, question)
-            self._answers.append((answer, future))
-            return await future
+            return await self._ask(question, answer)
+
+    def _ask(self, question: Any, answer: type[Any]) -> asyncio.Future[Any]:
+        self.connection.send(self.number, question)
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._answers.append((answer, future))
+        return future
 
     def check(self) -> None:
         """Raise why it is closed, if it is."""
         if self.ended is not None:
             raise self.ended
+        if self._leaving is not None:
+            raise self._closed
+
+    @property
+    def _closed(self) -> StoreError:
+        return StoreUnreachable(f"{self.connection.address}: the channel was closed")
+
+    def leave(self) -> asyncio.Future[Any]:
+        """Have the server close it, and take nothing more; what this gives is done when it has. Idempotent; raises what
+        ended it."""
+        if self._leaving is None:
+            self.check()
+            self._leaving = self._ask(commands.Channel.Close(200, "", 0, 0), commands.Channel.CloseOk)
+            self._leaving.add_done_callback(self._left)
+        return self._leaving
+
+    def _left(self, answer: asyncio.Future[Any]) -> None:
+        answer.exception()  # known: it has ended otherwise
+        self.end(self._closed)
 
     async def close(self) -> None:
         """Close it; idempotent."""
         if self.ended is None:
             with contextlib.suppress(StoreError):
-                await self.call(commands.Channel.Close(200, "", 0, 0), commands.Channel.CloseOk)
-
-    def close_soon(self) -> None:
-        """``close``, not awaited."""
-        if self._goodbye is None:
-            self._goodbye = asyncio.get_running_loop().create_task(self.close())
+                await asyncio.shield(self.leave())
+            self.end(self._closed)
 
     def end(self, why: StoreError) -> None:
         """It is closed: everyone who waits gets ``why``."""
@@ -169,10 +187,10 @@ class Channel:
             return
         self.ended = why
         self.connection.forget(self.number)
-        answers, self._answers = self._answers, deque()
-        for _, future in answers:
-            if not future.done():
-                future.set_exception(why)
+        for _, answer in self._answers:
+            if not answer.done():
+                answer.set_exception(why)
+        self._answers.clear()
         lost, self._unconfirmed = dict.fromkeys(self._unconfirmed.values()), {}
         for batch in lost:
             batch.then(why)
@@ -202,7 +220,7 @@ class Channel:
     ) -> None:
         """Have ``sink`` called with what arrives, in batches; ``cancelled`` when the server ends it, its queue gone.
 
-        Cancelling this closes the channel, so that what has come for nobody goes back.
+        Is this cancelled, what arrives is the sink's all the same, until ``cancel`` or the end of the channel.
         """
         self._sinks[tag] = sink
         if cancelled is not None:
@@ -215,13 +233,7 @@ class Channel:
             exclusive=exclusive,
             arguments=arguments or {},
         )
-        try:
-            await self.call(made, commands.Basic.ConsumeOk)
-        except BaseException as error:
-            self._sinks.pop(tag, None)
-            if isinstance(error, asyncio.CancelledError):
-                self.close_soon()
-            raise
+        await self.call(made, commands.Basic.ConsumeOk)
 
     async def cancel(self, tag: str) -> None:
         """No more of this consumer; what had come before is still its own."""
@@ -363,12 +375,11 @@ class Channel:
                 sink(batch)
 
     def _method(self, told: Any) -> None:
-        if isinstance(told, commands.Channel.CloseOk):  # what was asked before it may have no answer then
-            self.end(StoreUnreachable(f"{self.connection.address}: the channel was closed"))
-        elif self._answers and isinstance(told, self._answers[0][0]):
-            future = self._answers.popleft()[1]
-            if not future.done():
-                future.set_result(told)
+        awaited = next((each for each in self._answers if isinstance(told, each[0])), None)
+        if awaited is not None:
+            self._answers.remove(awaited)
+            if not awaited[1].done():
+                awaited[1].set_result(told)
         elif isinstance(told, commands.Channel.Close):
             self.connection.send(self.number, commands.Channel.CloseOk())
             self.end(ChannelRefused(told.reply_code or 0, str(told.reply_text), self.connection.address))

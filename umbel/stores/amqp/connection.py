@@ -272,10 +272,8 @@ class Connection(asyncio.Protocol):
         try:
             await channel.call(commands.Channel.Open(), commands.Channel.OpenOk)
         except asyncio.CancelledError:
-            channel.close_soon()  # its number is free when the server has closed it, too
-            raise
-        except BaseException:
-            self._channels.pop(number, None)
+            with contextlib.suppress(StoreError):
+                channel.leave()
             raise
         return channel
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
+from umbel.errors import StoreError
 from umbel.stores.amqp.address import Address
 from umbel.stores.amqp.channel import Channel
 from umbel.stores.amqp.connection import Connection
@@ -29,6 +31,17 @@ class Link:
                 self._connection = await connect(self._addresses)
                 self.worked = True
             return self._connection
+
+    async def channel(self, prepare: Callable[[Channel], Awaitable[object]]) -> Channel:
+        """A channel of its own for the caller, which ``prepare`` has made ready; it is closed if that was cancelled."""
+        channel = await (await self.connection()).channel()
+        try:
+            await prepare(channel)
+        except asyncio.CancelledError:
+            with contextlib.suppress(StoreError):
+                channel.leave()
+            raise
+        return channel
 
     @asynccontextmanager
     async def scratch(self) -> AsyncIterator[Channel]:

@@ -83,7 +83,7 @@ def test_poison_is_bounded_where_no_store_and_no_machine_is_shared(
 @pytest.mark.parametrize("early", [False, True])
 @pytest.mark.parametrize("gap", [0.0, 2.5])
 def test_a_second_copy_that_the_queues_of_delays_made_is_not_run(
-    gap: float, early: bool, make_site: Callable[..., Abroad]
+    gap: float, early: bool, make_site: Callable[..., Abroad], rabbitmq: RabbitMQ
 ) -> None:
     """A queue hands on what is due at least once: a server that is killed in between does it again when it is back."""
     site = make_site()
@@ -94,9 +94,14 @@ def test_a_second_copy_that_the_queues_of_delays_made_is_not_run(
     behind = site.app.send_task("poison.answer", countdown=gap + 3)
     worker = site.worker("-c", "2")
     assert site.get(behind) == 42
-    until(lambda: not site.left(), what=worker.text)
+    until(lambda: f"{site.queue}\t0" in sizes(rabbitmq), what=worker.text)  # nor does the worker hold any
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 0
     assert site.left() == 0
     assert site.count(f"run {message.id}") == 1
     assert site.get(site.app.result(message.id)) == (None if early else message.id)
+
+
+def sizes(server: RabbitMQ) -> list[str]:
+    """Each queue and how many messages it has, held or not."""
+    return server.control("-q", "list_queues", "name", "messages").splitlines()

@@ -97,19 +97,20 @@ class Post:
         """
         if asyncio._get_running_loop() is self.bridge.loop:
             raise UmbelError("a plain call from umbel's own background loop would wait for itself: await it instead")
+        left = timeout
         if self._direct is not None and (loop := self.bridge.passable(self.broker)) is not None:
             began = monotonic()
             pairs = self._direct.send_directly(loop, pairs, timeout)
             if not pairs:
                 return
-            timeout = max(0.0, timeout - (monotonic() - began))
+            left = max(0.0, timeout - (monotonic() - began))
         waiting = threading.Lock()
         waiting.acquire()
         letter = _Letter(pairs, waiting.release)
         self._mailbox.put(letter)
         told = False
         try:
-            told = waiting.acquire(timeout=timeout)
+            told = waiting.acquire(timeout=left)
         finally:
             if not told:
                 self._abandon(letter)

@@ -7,15 +7,13 @@ from time import monotonic
 
 from hiredis import PushNotification, ReplyError
 
+from umbel.bridge import ATTENTION
 from umbel.errors import StoreUnreachable
 from umbel.model import FINAL_STATES, SealedRecord
 from umbel.stores.redis.connection import Word
 from umbel.stores.redis.direct import Beside, DirectConnection
 from umbel.stores.redis.records import told
 from umbel.stores.redis.store import RedisStore
-
-_ATTENTION = 0.5
-"""Seconds after which a wait looks up, so that a signal that came just before it is heeded."""
 
 _BEAT = 5.0
 """Seconds without a word after which the record is read again, and the server asked whether it is there."""
@@ -121,4 +119,4 @@ class _Look:
 
     def seconds(self, deadline: float) -> float:
         """How long to listen now."""
-        return min(deadline, self._until, monotonic() + _ATTENTION) - monotonic()
+        return min(deadline, self._until, monotonic() + ATTENTION) - monotonic()

@@ -21,6 +21,7 @@ from umbel.app import Umbel
 from umbel.backends.redis import RedisBackend
 from umbel.errors import ContentDisallowed, StoreError, TimeoutError
 from umbel.result import AsyncResult
+from umbel.stores.redis import awaiting
 from umbel.stores.redis.address import addresses
 from umbel.stores.redis.direct import DirectConnection
 
@@ -50,6 +51,17 @@ def app(redis: RedisServer, proxy: Proxy) -> Iterator[Umbel]:
     made.close()
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Waits give a server time that stands still for a moment, save where a test makes it less."""
+
+    def be(seconds: float) -> None:
+        monkeypatch.setattr(awaiting, "_PATIENCE", seconds)
+
+    be(30)
+    return be
+
+
 Tell = Callable[[AsyncResult[Any], str, Any], None]
 
 
@@ -67,8 +79,21 @@ def tell(server: DirectConnection) -> Tell:
     return put
 
 
-def later(work: Callable[[], object], seconds: float = 0.2) -> None:
-    threading.Timer(seconds, work).start()
+Later = Callable[..., None]
+
+
+@pytest.fixture
+def later(server: DirectConnection, proxy: Proxy) -> Iterator[Later]:
+    """Does something in a thread after some seconds, and in any case before the test is over."""
+    timers: list[threading.Timer] = []
+
+    def plan(work: Callable[[], object], seconds: float = 0.2) -> None:
+        timers.append(threading.Timer(seconds, work))
+        timers[-1].start()
+
+    yield plan
+    for timer in timers:
+        timer.join()
 
 
 def unknown(app: Umbel) -> AsyncResult[Any]:
@@ -76,19 +101,19 @@ def unknown(app: Umbel) -> AsyncResult[Any]:
 
 
 def test_an_end_that_is_there_and_one_that_comes_are_told_on_one_connection(
-    app: Umbel, proxy: Proxy, tell: Tell
+    app: Umbel, proxy: Proxy, tell: Tell, later: Later
 ) -> None:
     assert proxy.made == 1
     for n in range(3):
         there, comes = unknown(app), unknown(app)
         tell(there, "SUCCESS", n)
         assert there.get(timeout=60) == n
-        later(lambda comes=comes, n=n: tell(comes, "SUCCESS", n))  # type: ignore[misc]
+        later(lambda comes=comes, n=n: tell(comes, "SUCCESS", n))
         assert comes.get(timeout=60) == n
     assert proxy.made == 2
 
 
-def test_what_is_no_end_is_waited_past(app: Umbel, proxy: Proxy, tell: Tell) -> None:
+def test_what_is_no_end_is_waited_past(app: Umbel, proxy: Proxy, tell: Tell, later: Later) -> None:
     result = unknown(app)
     tell(result, "STARTED", None)
     later(lambda: tell(result, "PROGRESS", {"done": 1}), 0.1)
@@ -98,7 +123,9 @@ def test_what_is_no_end_is_waited_past(app: Umbel, proxy: Proxy, tell: Tell) -> 
     assert proxy.made == 2
 
 
-def test_an_end_whose_word_was_lost_is_found_by_looking(app: Umbel, proxy: Proxy, server: DirectConnection) -> None:
+def test_an_end_whose_word_was_lost_is_found_by_looking(
+    app: Umbel, proxy: Proxy, server: DirectConnection, later: Later
+) -> None:
     result = unknown(app)
     record = json.dumps({"status": "SUCCESS", "result": 7, "traceback": None, "children": []})
     later(lambda: server.ask([("SETEX", f"celery-task-meta-{result.id}", 600, record)], 30))
@@ -106,7 +133,7 @@ def test_an_end_whose_word_was_lost_is_found_by_looking(app: Umbel, proxy: Proxy
     assert proxy.made == 2
 
 
-def test_a_wait_that_is_over_is_an_error_and_leaves_the_next_one_in_order(app: Umbel, tell: Tell) -> None:
+def test_a_wait_that_is_over_is_an_error_and_leaves_the_next_one_in_order(app: Umbel, tell: Tell, later: Later) -> None:
     slow, quick = unknown(app), unknown(app)
     with pytest.raises(TimeoutError, match=r"within 0\.2 s \(state PENDING\)"):
         slow.get(timeout=0.2)
@@ -116,25 +143,32 @@ def test_a_wait_that_is_over_is_an_error_and_leaves_the_next_one_in_order(app: U
     assert slow.get(timeout=60) == "slow"
 
 
-def test_a_connection_that_is_lost_in_the_middle_is_no_error(app: Umbel, proxy: Proxy, tell: Tell) -> None:
+def test_a_connection_that_is_lost_in_the_middle_is_no_error(
+    app: Umbel, proxy: Proxy, tell: Tell, later: Later
+) -> None:
     for n in range(2):
         result = unknown(app)
         later(proxy.cut, 0.1)
-        later(lambda result=result, n=n: tell(result, "SUCCESS", n), 0.4)  # type: ignore[misc]
+        later(lambda result=result, n=n: tell(result, "SUCCESS", n), 0.4)
         assert result.get(timeout=60) == n
 
 
-def test_a_server_that_falls_silent_is_waited_for_elsewhere(app: Umbel, proxy: Proxy, tell: Tell) -> None:
+def test_a_server_that_falls_silent_is_waited_for_elsewhere(
+    app: Umbel, proxy: Proxy, tell: Tell, later: Later, patience: Callable[[float], None]
+) -> None:
     first, result = unknown(app), unknown(app)
     tell(first, "SUCCESS", 0)
     assert first.get(timeout=60) == 0
+    patience(0.5)
     proxy.stall()
     later(lambda: tell(result, "SUCCESS", 1), 0.1)
     later(proxy.flow, 1.5)
     assert result.get(timeout=60) == 1
 
 
-def test_a_time_that_is_over_is_over_while_the_server_is_silent(app: Umbel, proxy: Proxy, tell: Tell) -> None:
+def test_a_time_that_is_over_is_over_while_the_server_is_silent(
+    app: Umbel, proxy: Proxy, tell: Tell, later: Later
+) -> None:
     first = unknown(app)
     tell(first, "SUCCESS", 0)
     assert first.get(timeout=60) == 0
@@ -155,10 +189,10 @@ def test_many_threads_each_get_their_own(app: Umbel, proxy: Proxy, tell: Tell) -
     assert proxy.made <= 3  # that of the loop, that of the one, and that on which the loop hears
 
 
-def test_a_ctrl_c_ends_the_wait_and_leaves_the_next_one_in_order(app: Umbel, tell: Tell) -> None:
+def test_a_ctrl_c_ends_the_wait_and_leaves_the_next_one_in_order(app: Umbel, tell: Tell, later: Later) -> None:
     result = unknown(app)
-    later(lambda: os.kill(os.getpid(), signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012  it must not come before that
+        later(lambda: os.kill(os.getpid(), signal.SIGINT))
         result.get(timeout=60)
     tell(result, "SUCCESS", 1)
     assert result.get(timeout=60) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,10 +50,10 @@ def moves_to(element: Locator, least: float) -> None:
 
 def told(element: Locator, pattern: str) -> None:
     """Return once the element has shown this; it may show something else by now."""
-    element.page.wait_for_function(
-        "([element, pattern]) => element.told.some(text => RegExp(pattern, 's').test(text))",
-        arg=[element.element_handle(), pattern],
-    )
+    deadline = time.monotonic() + 60
+    while not element.evaluate("(it, pattern) => it.told.some(text => RegExp(pattern, 's').test(text))", pattern):
+        assert time.monotonic() < deadline, f"{pattern!r} is not in {element.evaluate('it => it.told')}"
+        element.page.wait_for_timeout(50)
 
 
 def kept(page: Page, element: Locator, pictures: Path, name: str) -> None:

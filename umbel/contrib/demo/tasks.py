@@ -88,7 +88,7 @@ def flaky(self: Any) -> str:
         if self.request.retries < 2 and random.random() < 0.3:
             break
     if self.request.retries < 2:
-        raise Retry(countdown=2 * PACE)
+        raise Retry(countdown=max(2.0, 2 * PACE))  # as long as it takes to be read
     return self.progress.finish("The service has answered", value="ok")  # type: ignore[no-any-return]
 
 
